@@ -1,0 +1,101 @@
+/* keeper: what may be asked of the gates. The one door between what speaks to clients and what speaks to PostgreSQL;
+ * knows no HTTP.
+ * Owns a call from the moment it is handed over until its answered() ran or keeper_hang_up() returned; then it is the
+ * caller's again. answered() runs from the loop, never from inside the function that hands the call over. */
+#ifndef GATE_KEEPER_H
+#define GATE_KEEPER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/outcome.h"
+
+struct config;
+struct gates;
+struct keeper;
+struct log;
+struct task;
+struct uv_loop_s;
+
+/* What comes back. Valid only while answered() runs. */
+struct answer {
+	enum outcome outcome;
+	/* A JSON object, or NULL: the lease (OK, MADE), what was read, or the facts of a refusal: {"gate": …} as in
+	 * GET /v1/gates/{gate}, {"lease": …} for GONE and TOKEN_USED. */
+	const char *body;
+	/* A sentence for a person where the body does not tell it all, or NULL. */
+	const char *detail;
+};
+
+struct call {
+	void (*answered)(struct call *, const struct answer *);
+	struct task *task;		/* the keeper's */
+};
+
+/* Each change is one function of the same name in SQL, which takes one JSON object and answers with an outcome word.
+ * A "digest" is digest_hex() of the lease's token, an "id" the public id of a lease. All durations are in ms. */
+enum change_kind {
+	CHANGE_CLOSE,		/* digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry
+				 * grace_ms timeout_ms takeover: OK (same token), MADE, HELD, DRAINING, FROZEN, GONE, TOKEN_USED */
+	CHANGE_OPEN,		/* digest gates outcome("failed") reason: OK, NOT_HOLDER, GONE */
+	CHANGE_FORCE_OPEN,	/* gate reason by lease: OK, HELD, NOT_HOLDER, GONE */
+	CHANGE_RENEW,		/* id digest ttl_ms: OK, NOT_FOUND, NOT_HOLDER, GONE */
+	CHANGE_RELEASE,		/* id digest: OK, NOT_FOUND, NOT_HOLDER, GONE */
+	CHANGE_AMEND,		/* id digest (absent: as admin) reason url max_ms: OK, NOT_FOUND, NOT_HOLDER, GONE */
+	/* From here on the keeper's own, never asked from outside. */
+	CHANGE_UNCLAIM,
+	CHANGE_TICK,
+	CHANGE_JOBS_WAIT,
+	CHANGE_COUNT
+};
+
+/* Reads are one function each as well; they take one JSON object and answer OK or NOT_FOUND. */
+enum read_kind {
+	READ_GATES,		/* prefix after limit: {"gates": […], "next": …} */
+	READ_GATE,		/* gate */
+	READ_LEASE,		/* id */
+	READ_EVENTS,		/* gate kind since until after limit: {"events": […], "next": …}, newest first */
+	READ_REPLICAS,		/* {"replicas": […]} */
+	READ_COUNT
+};
+
+struct keeper *keeper_new(struct uv_loop_s *, const struct config *, const struct log *);
+
+/* Only once the loop ran dry of it: see keeper_stop. */
+void keeper_free(struct keeper *);
+
+/* Connects; goes on reconnecting until keeper_stop. */
+void keeper_start(struct keeper *);
+
+/* Answers whatever waits with UNAVAILABLE and refuses what comes, but keeps its sessions. */
+void keeper_leave(struct keeper *);
+
+/* Gives up the sessions; stopped() runs once nothing of the keeper is left on the loop. */
+void keeper_stop(struct keeper *, void (*stopped)(void *), void *context);
+
+/* Whether every session is up and verified; if not, why[] says which and why not. */
+bool keeper_ready(const struct keeper *, char why[static 256]);
+
+/* One look, at once: OK {"state": "open", "known": …} or CLOSED with the gate. inside is the digest of the lease token that the
+ * caller acts under, or NULL. Takes the gates. */
+void keeper_check(struct keeper *, struct call *, struct gates *, const char *inside);
+
+/* As keeper_check, but answers OK as soon as all are open at one instant and CLOSED only after timeout_ms. holder and job,
+ * for the list of who waits, are copied; either may be NULL. */
+struct wait_terms {
+	const char *inside, *holder, *job;
+	int64_t timeout_ms;
+};
+void keeper_wait(struct keeper *, struct call *, struct gates *, const struct wait_terms *);
+
+/* A change. A CLOSE waits in the queue as its wait_ms and timeout_ms say. request is a JSON object; it is taken. */
+void keeper_change(struct keeper *, struct call *, enum change_kind, char *request);
+
+/* A read of what is committed. request is a JSON object; it is taken. */
+void keeper_read(struct keeper *, struct call *, enum read_kind, char *request);
+
+/* The caller does not want the answer any more (its client hung up): answered() will not run. A queued or draining close
+ * loses its claim, not its place. */
+void keeper_hang_up(struct call *);
+
+#endif
