@@ -1,0 +1,100 @@
+# deploy-gate. `make help` lists the targets; V=1 shows the commands; everything is built in $(B).
+
+B ?= build
+PREFIX ?= /usr/local
+VERSION := 0.1.0
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings \
+	-Wpointer-arith -Wformat=2 $(if $(WERROR),-Werror)
+HARDENING := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
+SANITIZERS := $(if $(SANITIZE),-fsanitize=address -fsanitize=undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '%-5s %s\n' $(1) $(2))
+
+SERVER_LIBS := libpq libmicrohttpd libuv libcjson gnutls libcurl
+CLIENT_LIBS := libcjson gnutls libcurl
+TEST_LIBS := $(SERVER_LIBS) cmocka
+CPPFLAGS_ALL := -D_GNU_SOURCE -DDEPLOY_GATE_VERSION='"$(VERSION)"' -Iserver -Iclient -Itests \
+	$(shell pkg-config --cflags $(TEST_LIBS) 2>/dev/null) $(CPPFLAGS)
+CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(HARDENING) $(SANITIZERS) $(CFLAGS)
+LDFLAGS_ALL = $(SANITIZERS) $(LDFLAGS)
+libs = $(shell pkg-config --libs $(1)) -lm
+
+# What is there to build. Main programs stay out of the archives, so that tests can be linked with all the rest.
+server := $(wildcard server/*.c server/*/*.c)
+client := $(wildcard client/*.c client/*/*.c)
+support := $(wildcard tests/support/*.c)
+unit_client := $(wildcard tests/unit/test_client_*.c)
+unit := $(filter-out $(unit_client),$(wildcard tests/unit/test_*.c))
+outer := $(wildcard tests/sql/*.c tests/http/*.c tests/e2e/*.c)
+sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer)
+headers := $(wildcard server/*.h server/*/*.h client/*.h client/*/*.h tests/*/*.h)
+scripts := $(shell grep -lrs '^\#!/bin/\(ba\)\?sh' scripts tests .ci)
+
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+programs := $(if $(wildcard server/main.c),$(B)/deploy-gated) $(if $(wildcard client/main.c),$(B)/deploy-gate)
+tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer))
+
+.PHONY: all help tests test asan lint install clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(programs) ## build deploy-gated and deploy-gate (the default)
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+
+tests: all $(tests) ## build every test program
+test: tests ## run all tests against this build; arguments in ONLY="http test_embed"
+	$(Q)scripts/run-tests $(B) $(ONLY)
+
+asan: ## build programs and tests with ASan and UBSan, in $(B)-asan
+	$(Q)$(MAKE) --no-print-directory B=$(B)-asan SANITIZE=1 tests
+
+install: all ## install into $(DESTDIR)$(PREFIX)
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install $(programs) $(DESTDIR)$(PREFIX)/bin
+
+clean: ## remove what was built
+	rm -rf $(B) $(B)-asan
+
+# Programs.
+$(B)/deploy-gated: $(B)/server/main.o $(B)/libserver.a
+$(B)/deploy-gate: $(B)/client/main.o $(B)/libclient.a $(B)/libbase.a
+$(B)/deploy-gated: LIBS = $(call libs,$(SERVER_LIBS))
+$(B)/deploy-gate: LIBS = $(call libs,$(CLIENT_LIBS))
+
+$(B)/libserver.a: $(call objects,$(filter-out server/main.c,$(server))) $(B)/sql.o
+$(B)/libbase.a: $(call objects,$(filter server/base/%,$(server)))
+$(B)/libclient.a: $(call objects,$(filter-out client/main.c,$(client)))
+$(B)/libsupport.a: $(call objects,$(support))
+
+# Tests: of the server's parts, of the client's parts, and those that meet the programs from outside.
+$(patsubst %.c,$(B)/%,$(unit)): $(B)/%: $(B)/%.o $(B)/libserver.a
+$(patsubst %.c,$(B)/%,$(unit_client)): $(B)/%: $(B)/%.o $(B)/libclient.a $(B)/libbase.a
+$(patsubst %.c,$(B)/%,$(outer)): $(B)/%: $(B)/%.o $(B)/libsupport.a $(B)/libbase.a
+$(tests): LIBS = $(call libs,$(TEST_LIBS))
+
+$(programs) $(tests):
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) $(LIBS)
+
+# Archives are made afresh: a member whose source is gone must go too, and two may have one name.
+$(B)/%.a:
+	$(call say,AR,$@)
+	$(Q)mkdir -p $(@D) && rm -f $@ && ar qcs $@ $^
+
+$(B)/%.o: %.c Makefile
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(B)/sql.o: $(B)/sql.c
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# The directories stand here too, because they change when a file goes.
+$(B)/sql.c: scripts/embed $(wildcard sql/schema sql/functions sql/queries sql/*/*.sql)
+	$(call say,SQL,$@)
+	$(Q)mkdir -p $(@D) && scripts/embed sql >$@
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
