@@ -12,7 +12,7 @@ struct log {
 	int fd;
 };
 
-/* Writes `time level event key=value …`. After the event come pairs of (const char *key, const char *value), ended by
+/* Writes `time=… level=… event=… key=value …`. After the event come pairs of (const char *key, const char *value), ended by
  * NULL; a pair whose value is NULL is left out. Values are quoted and escaped as the format wants. Long lines are cut. */
 void log_write(const struct log *, enum log_level, const char *event, ...) __attribute__((sentinel));
 
