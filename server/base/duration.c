@@ -68,14 +68,18 @@ enum outcome duration_parse(const char *what, const char *text, bool zero_ok, in
 	int64_t total;
 
 	if (digits > 0 && text[digits] == '\0')
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: \"%.40s\" has no unit: write %.20ss, %.20sm or %.20sh "
-				 "(the units are ms, s, m, h and d)", what, text, text, text, text);
+		return fault_set(fault, OUTCOME_BAD_REQUEST,
+			"%s: \"%.40s\" has no unit: write %.20ss, %.20sm or %.20sh "
+			"(the units are ms, s, m, h and d)",
+			what, text, text, text, text);
 	if (!read_parts(text, &total))
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: \"%.40s\" is not a duration: write for example 90s, 30m or "
-				 "1h30m (whole numbers, units ms s m h d, the largest first)", what, text);
+		return fault_set(fault, OUTCOME_BAD_REQUEST,
+			"%s: \"%.40s\" is not a duration: write for example 90s, 30m or "
+			"1h30m (whole numbers, units ms s m h d, the largest first)",
+			what, text);
 	if (total > DURATION_MAX_MS || (total == 0 && !zero_ok))
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: \"%.40s\" is out of bounds: from %s to 366d", what, text,
-				 zero_ok ? "0s" : "1ms");
+		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: \"%.40s\" is out of bounds: from %s to 366d", what,
+			text, zero_ok ? "0s" : "1ms");
 	*ms = total;
 	return OUTCOME_OK;
 }
@@ -89,11 +93,12 @@ void duration_format(int64_t ms, char text[static DURATION_TEXT_MAX])
 
 		if (count == 0)
 			continue;
-		length += (size_t)snprintf(text + length, DURATION_TEXT_MAX - length, "%" PRId64 "%s", count, units[i].word);
+		length += (size_t)snprintf(
+			text + length, DURATION_TEXT_MAX - length, "%" PRId64 "%s", count, units[i].word);
 		ms %= units[i].ms;
 	}
 	if (length == 0)
-		strcpy(text, "0s");
+		snprintf(text, DURATION_TEXT_MAX, "0s");
 }
 
 /* Writes so many of unit i and, where there are any left, of the unit below it. */
@@ -103,7 +108,7 @@ static void say_two(int64_t ms, unsigned i, char *text)
 
 	if (i < SECOND && rest > 0)
 		snprintf(text, DURATION_TEXT_MAX, "%" PRId64 "%s %" PRId64 "%s", ms / units[i].ms, units[i].word,
-			 rest / units[i + 1].ms, units[i + 1].word);
+			rest / units[i + 1].ms, units[i + 1].word);
 	else
 		snprintf(text, DURATION_TEXT_MAX, "%" PRId64 "%s", ms / units[i].ms, units[i].word);
 }

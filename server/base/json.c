@@ -19,10 +19,12 @@ static enum outcome check_names(const cJSON *object, struct fault *fault)
 
 	for (const cJSON *member = object->child; member; member = member->next) {
 		if (++count > MEMBERS_MAX)
-			return fault_set(fault, OUTCOME_BAD_REQUEST, "the JSON has an object of over %d members", MEMBERS_MAX);
+			return fault_set(
+				fault, OUTCOME_BAD_REQUEST, "the JSON has an object of over %d members", MEMBERS_MAX);
 		for (const cJSON *other = object->child; other != member; other = other->next)
 			if (strcmp(other->string, member->string) == 0)
-				return fault_set(fault, OUTCOME_BAD_REQUEST, "the JSON has the name \"%.60s\" twice", member->string);
+				return fault_set(fault, OUTCOME_BAD_REQUEST, "the JSON has the name \"%.60s\" twice",
+					member->string);
 	}
 	return OUTCOME_OK;
 }

@@ -9,7 +9,10 @@
 #include "base/utf8.h"
 
 static const char *const level_words[] = {
-	[LOG_DEBUG] = "debug", [LOG_INFO] = "info", [LOG_WARN] = "warn", [LOG_ERROR] = "error",
+	[LOG_DEBUG] = "debug",
+	[LOG_INFO] = "info",
+	[LOG_WARN] = "warn",
+	[LOG_ERROR] = "error",
 };
 
 enum { LINE_MAX_BYTES = 4096, VALUE_MAX_BYTES = 1100 };
@@ -45,7 +48,7 @@ static bool line_add_char(struct line *line, const char *at, size_t length)
 	if (*at == '"' || *at == '\\')
 		snprintf(escape, sizeof(escape), "\\%c", *at);
 	else if (*at == '\n')
-		strcpy(escape, "\\n");
+		return line_add_text(line, "\\n");
 	else if (length == 1 && utf8_is_control(at))
 		snprintf(escape, sizeof(escape), "\\u%04x", (unsigned)*at);
 	else
@@ -85,7 +88,7 @@ static void line_add_pair(struct line *line, const char *key, const char *value)
 		fits = fits && line_add_quoted(line, key) && line_add_text(line, ":") && line_add_quoted(line, value);
 	else
 		fits = fits && line_add_text(line, key) && line_add_text(line, "=") &&
-		       (is_plain(value) ? line_add_text(line, value) : line_add_quoted(line, value));
+			(is_plain(value) ? line_add_text(line, value) : line_add_quoted(line, value));
 	if (!fits)
 		line->length = before;
 }

@@ -17,7 +17,7 @@ struct log {
 void log_write(const struct log *, enum log_level, const char *event, ...) __attribute__((sentinel));
 
 /* A number as a value for log_write; good until the end of the full expression's block. */
-#define LOG_NUMBER(n) (log_number((long long)(n), (char[24]){0}))
+#define LOG_NUMBER(n) (log_number((long long)(n), (char[24]){ 0 }))
 const char *log_number(long long, char text[static 24]);
 
 /* "debug" … "error"; false for another word. */

@@ -27,19 +27,21 @@ static enum outcome name_check(const char *name, size_t length, struct fault *fa
 		return fault_set(fault, OUTCOME_BAD_REQUEST, "a gate's name must not be empty");
 	if (length > GATE_NAME_MAX)
 		return fault_set(fault, OUTCOME_BAD_REQUEST, "gate \"%.*s…\" is too long: a name has at most %d bytes",
-				 shown, name, GATE_NAME_MAX);
+			shown, name, GATE_NAME_MAX);
 	while (at <= length) {
 		size_t segment = strspn(name + at, SEGMENT_CHARS);
 
 		if (segment == 0 || at + segment > length || (at + segment < length && name[at + segment] != '.'))
-			return fault_set(fault, OUTCOME_BAD_REQUEST, "gate \"%.*s\" is not a name: names are letters, digits, _ and -, "
-					 "in segments joined by single dots", shown, name);
+			return fault_set(fault, OUTCOME_BAD_REQUEST,
+				"gate \"%.*s\" is not a name: names are letters, digits, _ and -, "
+				"in segments joined by single dots",
+				shown, name);
 		at += segment + 1;
 		segments++;
 	}
 	if (segments > GATE_SEGMENTS_MAX)
 		return fault_set(fault, OUTCOME_BAD_REQUEST, "gate \"%.*s\" has %u segments: at most %d are allowed",
-				 shown, name, segments, GATE_SEGMENTS_MAX);
+			shown, name, segments, GATE_SEGMENTS_MAX);
 	return OUTCOME_OK;
 }
 
@@ -83,7 +85,8 @@ enum outcome gates_parse(const char *text, struct gates **result, struct fault *
 
 		outcome = name_check(text, length, fault);
 		if (outcome == OUTCOME_OK && !gates_add(gates, &used, text, length))
-			outcome = fault_set(fault, OUTCOME_BAD_REQUEST, "too many gates: at most %d in one set", GATES_MAX);
+			outcome = fault_set(
+				fault, OUTCOME_BAD_REQUEST, "too many gates: at most %d in one set", GATES_MAX);
 		if (outcome != OUTCOME_OK || text[length] == '\0')
 			break;
 		text += length + 1;
@@ -115,15 +118,18 @@ enum outcome text_check(const char *what, const char *text, struct fault *fault)
 	size_t size = strlen(text);
 
 	if (size > TEXT_MAX_BYTES)
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: %zu bytes are too many: at most %d", what, size, TEXT_MAX_BYTES);
+		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: %zu bytes are too many: at most %d", what, size,
+			TEXT_MAX_BYTES);
 	for (size_t at = 0; at < size;) {
 		size_t length = utf8_length(text + at, size - at);
 
 		if (length == 0)
 			return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: not valid UTF-8 at byte %zu", what, at + 1);
 		if (utf8_is_control(text + at))
-			return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: control character at byte %zu: line breaks, tabs and the like "
-					 "are not allowed", what, at + 1);
+			return fault_set(fault, OUTCOME_BAD_REQUEST,
+				"%s: control character at byte %zu: line breaks, tabs and the like "
+				"are not allowed",
+				what, at + 1);
 		at += length;
 	}
 	return OUTCOME_OK;
@@ -141,8 +147,10 @@ enum outcome url_check(const char *what, const char *text, struct fault *fault)
 	else if (strncmp(text, "https://", 8) == 0)
 		host = text + 8;
 	if (host == text || strchr("/?#:@", *host) != NULL || strpbrk(text, " \"<>"))
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: not a web address: it begins with http:// or https:// and a host, "
-				 "without blanks", what);
+		return fault_set(fault, OUTCOME_BAD_REQUEST,
+			"%s: not a web address: it begins with http:// or https:// and a host, "
+			"without blanks",
+			what);
 	return OUTCOME_OK;
 }
 
@@ -151,8 +159,10 @@ enum outcome token_check(const char *token, struct fault *fault)
 	size_t length = strlen(token);
 
 	if (length < TOKEN_MIN || length > TOKEN_MAX || strspn(token, SEGMENT_CHARS) != length)
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "token: a lease token has %d to %d characters, letters, digits, _ and - "
-				 "(make one with: od -An -N16 -tx1 /dev/urandom | tr -d ' \\n')", TOKEN_MIN, TOKEN_MAX);
+		return fault_set(fault, OUTCOME_BAD_REQUEST,
+			"token: a lease token has %d to %d characters, letters, digits, _ and - "
+			"(make one with: od -An -N16 -tx1 /dev/urandom | tr -d ' \\n')",
+			TOKEN_MIN, TOKEN_MAX);
 	return OUTCOME_OK;
 }
 
