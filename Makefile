@@ -36,7 +36,8 @@ objects = $(patsubst %.c,$(B)/%.o,$(1))
 programs := $(if $(wildcard server/main.c),$(B)/deploy-gated) $(if $(wildcard client/main.c),$(B)/deploy-gate)
 tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer))
 
-.PHONY: all help tests test asan lint install clean
+checks := $(addprefix lint-,layers format size banned shell cppcheck)
+.PHONY: all help tests test asan lint $(checks) format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -51,6 +52,11 @@ test: tests ## run all tests against this build; arguments in ONLY="http test_em
 
 asan: ## build programs and tests with ASan and UBSan, in $(B)-asan
 	$(Q)$(MAKE) --no-print-directory B=$(B)-asan SANITIZE=1 tests
+
+lint: $(checks) $(patsubst %.c,$(B)/lint/%.tidy,$(sources)) ## check layers, format, sizes, bugs; -j -k: faster, all
+
+format: ## take over what clang-format wants; blanks inside lines stay
+	$(Q)scripts/check-format --fix $(sources) $(headers)
 
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
@@ -96,5 +102,26 @@ $(B)/sql.o: $(B)/sql.c
 $(B)/sql.c: scripts/embed $(wildcard sql/schema sql/functions sql/queries sql/*/*.sql)
 	$(call say,SQL,$@)
 	$(Q)mkdir -p $(@D) && scripts/embed sql >$@
+
+# Lint. What clang-tidy has passed is remembered until the object is made again.
+lint-layers:
+	$(Q)scripts/check-layers
+lint-format:
+	$(Q)scripts/check-format $(sources) $(headers)
+lint-size:
+	$(Q)scripts/check-size $(sources)
+lint-banned:
+	$(Q)scripts/check-banned $(sources) $(headers)
+lint-shell:
+	$(Q)shellcheck $(scripts)
+lint-cppcheck:
+	$(Q)mkdir -p $(B)/lint/cppcheck
+	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppressions-list=.cppcheck \
+		--error-exitcode=1 --cppcheck-build-dir=$(B)/lint/cppcheck -D_GNU_SOURCE -Iserver -Iclient -Itests $(sources)
+
+$(B)/lint/%.tidy: $(B)/%.o .clang-tidy
+	$(call say,TIDY,$*.c)
+	$(Q)mkdir -p $(@D) && clang-tidy --quiet $*.c -- -std=gnu11 $(CPPFLAGS_ALL) 2>/dev/null
+	$(Q)touch $@
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
