@@ -38,60 +38,60 @@ static void test_json__reads_what_is_json(void **state)
 	}
 }
 
+static const struct {
+	const char *text, *why;
+} forgiven[] = {
+	{ "", "a value is missing (at byte 1)" },
+	{ "{} x", "something stands behind the value (at byte 4)" },
+	{ "{}{}", "behind the value" },
+	{ "\xEF\xBB\xBF{}", "not a value" },
+	{ "{\"a\":1,\"a\":2}", "the name \"a\" twice" },
+	{ "{\"a\":1,\"\\u0061\":2}", "the name \"a\" twice" },
+	{ "{\"x\":{\"a\":1,\"b\":1,\"a\":2}}", "twice" },
+	{ "{\"a\":\"\\u0000\"}", "\\u0000 is not allowed" },
+	{ "[01]", "not a number" },
+	{ "[1.]", "after the point" },
+	{ "[.5]", "not a value" },
+	{ "[+1]", "not a value" },
+	{ "[-]", "not a value" },
+	{ "[1e]", "exponent" },
+	{ "[1x]", "not a number" },
+	{ "[0x10]", "not a number" },
+	{ "[truex]", "not a value" },
+	{ "[tru]", "not a value" },
+	{ "[NaN]", "not a value" },
+	{ "[1,]", "not a value" },
+	{ "{\"a\":1,}", "a name in double quotes" },
+	{ "{a:1}", "a name in double quotes" },
+	{ "{'a':1}", "a name in double quotes" },
+	{ "{\"a\" 1}", "a colon is missing" },
+	{ "{\"a\":1 \"b\":2}", "a comma or } is missing" },
+	{ "[1 2]", "a comma or ] is missing" },
+	{ "[", "a value is missing" },
+	{ "{\"a\":", "a value is missing" },
+	{ "\"a", "has no end" },
+	{ "\"\n\"", "control character" },
+	{ "\"\\x\"", "unknown escape" },
+	{ "\"\\u12g4\"", "four hex digits" },
+	{ "\"\\ud800\"", "half a surrogate" },
+	{ "\"\\ud800\\u0041\"", "half a surrogate" },
+	{ "\"\\udc00\"", "half a surrogate" },
+	{ "\"\xC3\"", "UTF-8" },
+	{ "\v{}", "not a value" },
+	{ "[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "nested too deeply" },
+};
+
 static void test_json__refuses_what_cjson_would_forgive(void **state)
 {
-	static const struct {
-		const char *text, *why;
-	} cases[] = {
-		{ "", "a value is missing (at byte 1)" },
-		{ "{} x", "something stands behind the value (at byte 4)" },
-		{ "{}{}", "behind the value" },
-		{ "\xEF\xBB\xBF{}", "not a value" },
-		{ "{\"a\":1,\"a\":2}", "the name \"a\" twice" },
-		{ "{\"a\":1,\"\\u0061\":2}", "the name \"a\" twice" },
-		{ "{\"x\":{\"a\":1,\"b\":1,\"a\":2}}", "twice" },
-		{ "{\"a\":\"\\u0000\"}", "\\u0000 is not allowed" },
-		{ "[01]", "not a number" },
-		{ "[1.]", "after the point" },
-		{ "[.5]", "not a value" },
-		{ "[+1]", "not a value" },
-		{ "[-]", "not a value" },
-		{ "[1e]", "exponent" },
-		{ "[1x]", "not a number" },
-		{ "[0x10]", "not a number" },
-		{ "[truex]", "not a value" },
-		{ "[tru]", "not a value" },
-		{ "[NaN]", "not a value" },
-		{ "[1,]", "not a value" },
-		{ "{\"a\":1,}", "a name in double quotes" },
-		{ "{a:1}", "a name in double quotes" },
-		{ "{'a':1}", "a name in double quotes" },
-		{ "{\"a\" 1}", "a colon is missing" },
-		{ "{\"a\":1 \"b\":2}", "a comma or } is missing" },
-		{ "[1 2]", "a comma or ] is missing" },
-		{ "[", "a value is missing" },
-		{ "{\"a\":", "a value is missing" },
-		{ "\"a", "has no end" },
-		{ "\"\n\"", "control character" },
-		{ "\"\\x\"", "unknown escape" },
-		{ "\"\\u12g4\"", "four hex digits" },
-		{ "\"\\ud800\"", "half a surrogate" },
-		{ "\"\\ud800\\u0041\"", "half a surrogate" },
-		{ "\"\\udc00\"", "half a surrogate" },
-		{ "\"\xC3\"", "UTF-8" },
-		{ "\v{}", "not a value" },
-		{ "[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]", "nested too deeply" },
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(cases); i++) {
+	for (size_t i = 0; i < COUNT(forgiven); i++) {
 		struct fault fault = { 0 };
 		cJSON *value = NULL;
 
-		if (parse(cases[i].text, &value, &fault) != OUTCOME_BAD_REQUEST)
-			fail_msg("%s was taken", cases[i].text);
+		if (parse(forgiven[i].text, &value, &fault) != OUTCOME_BAD_REQUEST)
+			fail_msg("%s was taken", forgiven[i].text);
 		assert_null(value);
-		assert_contains(fault.detail, cases[i].why);
+		assert_contains(fault.detail, forgiven[i].why);
 	}
 }
 

@@ -32,7 +32,8 @@ static void test_names__longest_names_and_largest_sets_fit(void **state)
 
 	(void)state;
 	for (int i = 0; i < 16; i++)
-		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s" LONG_120 "12345%03d", i ? "," : "", i);
+		length += (size_t)snprintf(
+			text + length, sizeof(text) - length, "%s" LONG_120 "12345%03d", i ? "," : "", i);
 	assert_int_equal(gates_parse(text, &gates, &fault), OUTCOME_OK);
 	assert_int_equal(gates->count, 16);
 	assert_int_equal(strlen(gates_name(gates, 15)), 128);
