@@ -1,0 +1,153 @@
+-- What is told about gates and leases, as JSON of the contract. Every function takes the instant it speaks of, so that all
+-- times in one answer are relative to the same clock.
+
+create or replace function deploy_gate.rfc3339(at timestamptz) returns text
+language sql immutable parallel safe as $$
+	select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
+$$;
+
+create or replace function deploy_gate.ms_between(earlier timestamptz, later timestamptz) returns bigint
+language sql immutable parallel safe as $$
+	select (extract(epoch from later - earlier) * 1000)::bigint
+$$;
+
+create or replace function deploy_gate.ms(duration_ms bigint) returns interval
+language sql immutable parallel safe as $$
+	select duration_ms * interval '1 millisecond'
+$$;
+
+create or replace function deploy_gate.lease_json(l deploy_gate.lease, at timestamptz) returns json
+language sql stable as $$
+	select json_build_object(
+		'state', l.state, 'id', l.id, 'kind', l.kind, 'gates', l.gates, 'fence', l.fence, 'holder', l.holder,
+		'reason', l.reason, 'release', l.release, 'url', l.url, 'job', l.job, 'ttl_ms', l.ttl_ms, 'max_ms', l.max_ms,
+		'on_expiry', l.on_expiry, 'grace_ms', l.grace_ms, 'number', l.number,
+		'created_at', deploy_gate.rfc3339(l.created_at), 'created_ago_ms', deploy_gate.ms_between(l.created_at, at),
+		'closed_at', deploy_gate.rfc3339(l.closed_at), 'closed_ago_ms', deploy_gate.ms_between(l.closed_at, at),
+		'expires_at', deploy_gate.rfc3339(l.expires_at), 'expires_in_ms', deploy_gate.ms_between(at, l.expires_at),
+		'max_at', deploy_gate.rfc3339(l.max_at), 'max_in_ms', deploy_gate.ms_between(at, l.max_at),
+		'max_reached', l.expires_at is not null and l.expires_at = l.max_at,
+		'attached', l.attached, 'contested', l.contested, 'overrun', l.overrun,
+		'external', case when l.contested then l.external end,
+		'ended_at', deploy_gate.rfc3339(l.ended_at), 'ended_ago_ms', deploy_gate.ms_between(l.ended_at, at),
+		'end', l.ending, 'ended_by', l.ended_by, 'end_reason', l.end_reason,
+		'opens_at', deploy_gate.rfc3339(l.opens_at), 'opens_in_ms', deploy_gate.ms_between(at, l.opens_at))
+$$;
+
+-- The state a gate is in because of this window: an ended one shuts it through its aftermath.
+create or replace function deploy_gate.shut_state(l deploy_gate.lease) returns text
+language sql immutable as $$
+	select case when l.aftermath = 'crashed' then 'crashed' when l.state = 'ended' then 'closed' else l.state end
+$$;
+
+-- Sessions that hold or want one of these advisory keys in a mode that conflicts with ours, and that are none of ours.
+-- A waiting request counts: probes fail behind it. mode: the mode we want.
+create or replace function deploy_gate.outsiders(keys bigint[], mode text) returns json
+language sql volatile as $$
+	select json_agg(json_build_object('pid', l.pid, 'user', a.usename, 'application_name', a.application_name,
+			'mode', l.mode, 'granted', l.granted, 'database', a.datname) order by l.pid)
+	from pg_locks l
+	left join pg_stat_activity a on a.pid = l.pid
+	where l.locktype = 'advisory' and l.objsubid = 1
+		and l.database = (select oid from pg_database where datname = current_database())
+		and (l.classid::bigint << 32) | l.objid::bigint = any (keys)
+		and (l.mode = 'ExclusiveLock' or mode = 'ExclusiveLock' and l.granted)
+		and l.pid <> pg_backend_pid()
+		and not exists (
+			select from deploy_gate.session s
+			where s.pid = l.pid and s.ended_at is null and s.backend_start = a.backend_start)
+$$;
+
+create or replace function deploy_gate.keys_of(gates text[]) returns bigint[]
+language sql immutable as $$
+	select array_agg(distinct deploy_gate.key(p)) from unnest(gates) g, unnest(deploy_gate.path(g)) p
+$$;
+
+-- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any.
+create or replace function deploy_gate.in_the_way(gates text[], as_role text) returns setof text
+language sql stable as $$
+	select lg.lease
+	from unnest(gates) g (name)
+	join deploy_gate.lease_gate lg on lg.role = as_role
+		and (lg.gate = any (deploy_gate.path(g.name)) or lg.gate > g.name || '.' and lg.gate < g.name || '/')
+$$;
+
+-- The gate, or the nearest ancestor, that a window shuts, and that window.
+create or replace function deploy_gate.shutter(gate text, out by text, out lease text)
+language sql stable as $$
+	select lg.gate, lg.lease from deploy_gate.lease_gate lg
+	where lg.gate = any (deploy_gate.path($1)) and lg.role = 'window'
+	order by lg.gate desc limit 1
+$$;
+
+create or replace function deploy_gate.waiting_json(name text, at timestamptz) returns json
+language sql stable as $$
+	select json_build_object(
+		'jobs', (
+			select json_build_object('count', coalesce(sum((w.value ->> 'count')::bigint), 0), 'oldest', coalesce((
+				select json_agg(j order by j ->> 'since') from (
+					select j from deploy_gate.session s, jsonb_each(s.waiting) w, jsonb_array_elements(w.value -> 'jobs') j
+					where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
+						and deploy_gate.path(w.key) @> array[name]
+					order by j ->> 'since' limit 100) oldest), '[]'))
+			from deploy_gate.session s, jsonb_each(s.waiting) w
+			where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
+				and deploy_gate.path(w.key) @> array[name]),
+		'deploys', coalesce((
+			select json_agg(json_build_object('id', l.id, 'number', l.number, 'gates', l.gates, 'holder', l.holder,
+				'reason', l.reason, 'since', deploy_gate.rfc3339(l.created_at),
+				'waiting_ms', deploy_gate.ms_between(l.created_at, at)) order by l.number)
+			from deploy_gate.lease l
+			where l.id in (select deploy_gate.in_the_way(array[name], 'ticket'))), '[]'))
+$$;
+
+create or replace function deploy_gate.passes_json(name text, at timestamptz) returns json
+language sql stable as $$
+	select json_build_object('count', count(*),
+		'limit', (select g.pass_limit from deploy_gate.gate g where g.name = $1),
+		'oldest', coalesce(json_agg(deploy_gate.lease_json(pass, at) order by place) filter (where place <= 100), '[]'))
+	from (
+		select l, row_number() over (order by l.created_at)
+		from deploy_gate.lease l
+		where l.id in (
+			select lg.lease from deploy_gate.lease_gate lg
+			where lg.role = 'pass' and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))) inside (pass, place)
+$$;
+
+-- The gate as in GET /v1/gates/{gate}.
+create or replace function deploy_gate.gate_json(name text, at timestamptz) returns json
+language plpgsql volatile as $$
+declare
+	shut_by text;
+	shut_lease text;
+	w deploy_gate.lease;
+	g deploy_gate.gate;
+	outsiders json;
+begin
+	select s.by, s.lease into shut_by, shut_lease from deploy_gate.shutter(name) s;
+	select * into w from deploy_gate.lease l where l.id = shut_lease;
+	select * into g from deploy_gate.gate where gate.name = gate_json.name;
+	outsiders := deploy_gate.outsiders(deploy_gate.keys_of(array[name]), 'ShareLock');
+	return json_build_object(
+		'state', case when w.id is not null then deploy_gate.shut_state(w) when outsiders is not null then 'closed' else 'open' end,
+		'name', name,
+		'known', g.name is not null,
+		'fence', g.fence,
+		'closed_by', coalesce(shut_by, case when outsiders is not null then deploy_gate.outsiders_gate(name) end),
+		'window', case when w.id is not null then deploy_gate.lease_json(w, at) end,
+		'external', coalesce(outsiders, w.external::json),
+		'passes', deploy_gate.passes_json(name, at),
+		'waiting', deploy_gate.waiting_json(name, at),
+		'freeze', null,
+		'eta_ms', case when w.ended_at is null then
+			greatest(g.typical_ms - deploy_gate.ms_between(w.closed_at, at), 0)
+			else deploy_gate.ms_between(at, w.opens_at) end);
+end $$;
+
+-- The gate on the path of this one that somebody outside holds, nearest first.
+create or replace function deploy_gate.outsiders_gate(name text) returns text
+language sql volatile as $$
+	select p from unnest(deploy_gate.path(name)) p
+	where deploy_gate.outsiders(array[deploy_gate.key(p)], 'ShareLock') is not null
+	order by p desc limit 1
+$$;

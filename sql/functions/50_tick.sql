@@ -1,0 +1,79 @@
+-- What happens by itself: expiry, the end of a grace, abandoned closes, what SQL users asked for.
+
+-- touch: gates to settle because somebody announced them. waiting: the jobs that wait at this replica, where that changed.
+create or replace function deploy_gate.change_tick(request jsonb, out outcome text, out body json)
+language plpgsql as $$
+declare
+	at timestamptz := deploy_gate.batch_now();
+	l deploy_gate.lease;
+	r deploy_gate.request;
+begin
+	perform deploy_gate.touch(array(select jsonb_array_elements_text(request -> 'touch')));
+	if request ? 'waiting' then
+		update deploy_gate.session set waiting = request -> 'waiting' where number = deploy_gate.batch_session();
+	end if;
+	for r in select * from deploy_gate.request where done_at is null order by id limit 50 loop
+		perform deploy_gate.carry_out(r);
+	end loop;
+	-- A batch that had to wait lets the renewals in first that waited with it.
+	if current_setting('deploy_gate.waited_ms')::bigint <= 1000 then
+		for l in select * from deploy_gate.lease where expires_at <= at and ended_at is null order by expires_at limit 50 loop
+			perform deploy_gate.expire(l);
+		end loop;
+	end if;
+	for l in select * from deploy_gate.lease where opens_at <= at order by opens_at limit 50 loop
+		update deploy_gate.lease set aftermath = null, opens_at = null where id = l.id;
+		perform deploy_gate.free_gates(l);
+	end loop;
+	for l in select * from deploy_gate.lease where unclaimed_at <= at - interval '15 s' order by unclaimed_at limit 50 loop
+		perform deploy_gate.end_window(l, 'abandoned', null, 'nobody asked for it any more for 15 s');
+	end loop;
+	perform deploy_gate.take_over_from_the_dead(), deploy_gate.notice_silent_claimants();
+	outcome := 'ok';
+end $$;
+
+create or replace function deploy_gate.expire(l deploy_gate.lease) returns void
+language plpgsql as $$
+declare
+	grace interval := deploy_gate.ms(greatest(l.grace_ms, case when l.was_attached then 5000 else 0 end));
+begin
+	perform deploy_gate.end_window(l, 'expired', null, 'its time to live ran out',
+		case when l.on_expiry = 'hold' then 'crashed' when grace > interval '0' then 'grace' end,
+		case when l.on_expiry <> 'hold' and grace > interval '0' then deploy_gate.batch_now() + grace end);
+end $$;
+
+create or replace function deploy_gate.carry_out(r deploy_gate.request) returns void
+language plpgsql as $$
+declare
+	came text;
+begin
+	select f.outcome into came from deploy_gate.change_force_open(
+		jsonb_build_object('gate', r.gate, 'lease', r.lease, 'reason', r.reason, 'by', r.by)) f;
+	update deploy_gate.request set done_at = deploy_gate.batch_now(), outcome = came where id = r.id;
+end $$;
+
+-- A claim counts only while its session is heard of: the place of a client whose replica fell silent is kept for 15 s.
+create or replace function deploy_gate.notice_silent_claimants() returns void
+language sql as $$
+	update deploy_gate.lease l set unclaimed_at = deploy_gate.batch_now(), claim_session = null, claim_request = null
+	where l.id in (select lg.lease from deploy_gate.lease_gate lg where lg.role in ('ticket', 'window'))
+		and l.ended_at is null and not l.answered and l.unclaimed_at is null
+		and not exists (
+			select from deploy_gate.session s
+			where s.number = l.claim_session and s.ended_at is null
+				and s.stamped_at > deploy_gate.batch_now() - interval '5 s')
+$$;
+
+-- Housekeeping: what ended before this instant is forgotten, a piece at a time.
+create or replace function deploy_gate.change_forget(request jsonb, out outcome text, out body json)
+language plpgsql as $$
+declare
+	before timestamptz := deploy_gate.batch_now() - deploy_gate.ms((request ->> 'retention_ms')::bigint);
+begin
+	delete from deploy_gate.lease where id in (
+		select id from deploy_gate.lease where ended_at < before and aftermath is null order by ended_at limit 1000);
+	delete from deploy_gate.event where id in (select id from deploy_gate.event where at < before order by id limit 1000);
+	delete from deploy_gate.request where done_at < before;
+	delete from deploy_gate.session where ended_at < least(before, deploy_gate.batch_now() - interval '1 day');
+	outcome := 'ok';
+end $$;

@@ -1,0 +1,138 @@
+-- Replicas: how a session registers, proves that it lives, and is followed by another.
+
+-- Registers a locks session and moves to it whatever a predecessor of the same name left: number is its name from now on. A
+-- predecessor whose backend is still there is ended first, and the caller asks again: then number is null and why says so.
+-- One that waits for a standby is never ended, for that would publish a commit that was not replicated.
+create or replace function deploy_gate.register_locks(replica text, name text, version text, host text,
+	out number bigint, out why text)
+language plpgsql as $$
+declare
+	old record;
+begin
+	perform deploy_gate.recognise_database();
+	perform from deploy_gate.service for no key update;
+	for old in
+		select s.*, a.pid is not null as alive, a.wait_event = 'SyncRep' as in_syncrep
+		from deploy_gate.session s
+		left join pg_stat_activity a on a.pid = s.pid and a.backend_start = s.backend_start
+		where s.role = 'locks' and s.ended_at is null and s.name = $2
+	loop
+		if old.alive and old.replica = $1 then
+			if not coalesce(old.in_syncrep, false) then
+				perform pg_terminate_backend(old.pid);
+			end if;
+			why := format('waits for the end of its earlier session %s (backend %s)', old.number, old.pid);
+			return;
+		end if;
+	end loop;
+	insert into deploy_gate.session as s (role, replica, name, version, host, pid, backend_start)
+	select 'locks', $1, $2, $3, $4, pg_backend_pid(), a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()
+	returning s.number into number;
+	perform pg_advisory_lock(deploy_gate.prefixed_key('deploy_gate-session:', number::text));
+	for old in
+		select s.* from deploy_gate.session s
+		left join pg_stat_activity a on a.pid = s.pid and a.backend_start = s.backend_start
+		where s.role = 'locks' and s.ended_at is null and s.name = $2 and a.pid is null
+	loop
+		perform deploy_gate.supersede(old.number, number, 'superseded by ' || number);
+	end loop;
+end $$;
+
+create or replace function deploy_gate.register_helper(role text, replica text, name text, version text, host text)
+returns void
+language plpgsql as $$
+begin
+	update deploy_gate.session s set ended_at = clock_timestamp(), end_reason = 'reconnected'
+	where s.role = $1 and s.replica = $2 and s.ended_at is null;
+	insert into deploy_gate.session (role, replica, name, version, host, pid, backend_start)
+	select $1, $2, $3, $4, $5, pg_backend_pid(), a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid();
+end $$;
+
+-- A session is over: its leases and claims go to another, which has to take their locks.
+create or replace function deploy_gate.supersede(old bigint, new bigint, why text) returns void
+language sql as $$
+	update deploy_gate.session helper set ended_at = clock_timestamp(), end_reason = why
+	from deploy_gate.session own, deploy_gate.session heir
+	where own.number = old and heir.number = new and helper.ended_at is null
+		and (helper.number = old or helper.replica = own.replica and own.replica <> heir.replica);
+	update deploy_gate.lease l
+	set session = case when l.session = old then new else l.session end, locked = l.locked and l.session <> old,
+		claim_session = case when l.claim_session = old then new else l.claim_session end
+	where l.id in (select lg.lease from deploy_gate.lease_gate lg) and (l.session = old or l.claim_session = old);
+$$;
+
+-- Sessions that are dead have their leases taken over by the judge, which must itself have served for a while: else the
+-- first replica back after an outage would take everything. Nobody else can hold a proof of life that can be had.
+create or replace function deploy_gate.take_over_from_the_dead() returns void
+language plpgsql as $$
+declare
+	at timestamptz := deploy_gate.batch_now();
+	dead bigint;
+begin
+	for dead in
+		select s.number from deploy_gate.session s, deploy_gate.service v
+		where s.role = 'locks' and s.ended_at is null and s.number <> deploy_gate.batch_session()
+			and s.stamped_at < at - interval '3 s' and v.serving_since < at - interval '3 s'
+	loop
+		if pg_try_advisory_lock(deploy_gate.prefixed_key('deploy_gate-session:', dead::text)) then
+			perform pg_advisory_unlock(deploy_gate.prefixed_key('deploy_gate-session:', dead::text)),
+				deploy_gate.supersede(dead, deploy_gate.batch_session(), 'died; taken over by ' || deploy_gate.batch_session()),
+				deploy_gate.touch(array(select distinct lg.gate from deploy_gate.lease_gate lg));
+		end if;
+	end loop;
+end $$;
+
+-- A clean stop: the leases go to the replica that was heard of last, or stay for the next one of this name.
+create or replace function deploy_gate.change_leave(request jsonb, out outcome text, out body json)
+language plpgsql as $$
+declare
+	me bigint := deploy_gate.batch_session();
+	heir bigint;
+begin
+	select s.number into heir from deploy_gate.session s
+	where s.role = 'locks' and s.ended_at is null and s.number <> me
+		and s.stamped_at > deploy_gate.batch_now() - interval '5 s'
+	order by s.stamped_at desc limit 1;
+	if heir is not null then
+		perform deploy_gate.change(array(
+			select lg.gate from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease where l.session = me));
+		perform deploy_gate.supersede(me, heir, 'left');
+	end if;
+	outcome := 'ok';
+end $$;
+
+-- The service belongs to one database cluster. A promoted standby has a larger timeline and may have lost commits, so its
+-- fences leave room for those that were handed out; anything else is refused until somebody calls adopt_database().
+create or replace function deploy_gate.recognise_database() returns void
+language plpgsql as $$
+declare
+	here text := (select system_identifier::text from pg_control_system());
+	timeline_now bigint := deploy_gate.timeline();
+	known deploy_gate.service;
+begin
+	insert into deploy_gate.service (system_identifier, timeline, stamped_at, serving_since)
+	values (here, timeline_now, clock_timestamp(), clock_timestamp()) on conflict do nothing;
+	select * into known from deploy_gate.service for no key update;
+	if known.system_identifier <> here or known.timeline > timeline_now then
+		raise exception 'deploy-gate: this database was copied or is older than what the service has seen: system % timeline %, known % and %',
+			here, timeline_now, known.system_identifier, known.timeline using errcode = 'DG002',
+			hint = 'If it is to be the service''s database from now on, run there: select deploy_gate.adopt_database()';
+	elsif known.timeline < timeline_now then
+		perform setval('deploy_gate.fence', nextval('deploy_gate.fence') + 1000000);
+		update deploy_gate.service set timeline = timeline_now;
+	end if;
+end $$;
+
+create or replace function deploy_gate.timeline() returns bigint
+language sql volatile as $$
+	select ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::bigint
+$$;
+
+create or replace function deploy_gate.adopt_database() returns void
+language sql as $$
+	update deploy_gate.service set system_identifier = (select system_identifier::text from pg_control_system()),
+		timeline = deploy_gate.timeline();
+	select setval('deploy_gate.fence', nextval('deploy_gate.fence') + 1000000);
+$$;
+comment on function deploy_gate.adopt_database() is
+	'Says that this copy is to be the service''s database from now on; fences jump by 1,000,000';

@@ -1,0 +1,79 @@
+-- What can be read, each one function that takes one JSON object.
+
+create or replace function deploy_gate.read_gate(request jsonb, out outcome text, out body json)
+language sql volatile as $$
+	select 'ok', deploy_gate.gate_json(request ->> 'gate', clock_timestamp())
+$$;
+
+-- prefix after limit
+create or replace function deploy_gate.read_gates(request jsonb, out outcome text, out body json)
+language plpgsql volatile as $$
+declare
+	most bigint := coalesce((request ->> 'limit')::bigint, 100);
+	names text[] := array(
+		select g.name from deploy_gate.gate g
+		where g.name > coalesce(request ->> 'after', '') collate "C"
+			and (request ->> 'prefix' is null or starts_with(g.name, request ->> 'prefix'))
+		order by g.name limit most + 1);
+	at timestamptz := clock_timestamp();
+begin
+	outcome := 'ok';
+	body := json_build_object(
+		'gates', coalesce((select json_agg(deploy_gate.gate_json(n, at) order by place)
+			from unnest(names[:most]) with ordinality g (n, place)), '[]'),
+		'next', case when cardinality(names) > most then names[most] end);
+end $$;
+
+create or replace function deploy_gate.read_lease(request jsonb, out outcome text, out body json)
+language plpgsql volatile as $$
+begin
+	select deploy_gate.lease_json(l, clock_timestamp()) into body from deploy_gate.lease l where l.id = request ->> 'id';
+	outcome := case when body is null then 'not_found' else 'ok' end;
+end $$;
+
+-- gate kind since until after limit: newest first; after is the id of the last event of the page before. A gate stands for
+-- those below it too.
+create or replace function deploy_gate.read_events(request jsonb, out outcome text, out body json)
+language plpgsql volatile as $$
+declare
+	most bigint := coalesce((request ->> 'limit')::bigint, 100);
+	now_ timestamptz := clock_timestamp();
+	page deploy_gate.event[] := array(
+		select e from deploy_gate.event e
+		where (request ->> 'gate' is null or e.gate = request ->> 'gate'
+				or e.gate > (request ->> 'gate') || '.' and e.gate < (request ->> 'gate') || '/')
+			and (request ->> 'kind' is null or e.kind = request ->> 'kind')
+			and e.at >= coalesce((request ->> 'since')::timestamptz, '-infinity')
+			and e.at <= coalesce((request ->> 'until')::timestamptz, 'infinity')
+			and e.id < coalesce((request ->> 'after')::bigint, 9223372036854775807)
+		order by e.id desc limit most + 1);
+begin
+	outcome := 'ok';
+	body := json_build_object(
+		'events', coalesce((
+			select json_agg(json_build_object('id', e.id, 'at', deploy_gate.rfc3339(e.at),
+				'ago_ms', deploy_gate.ms_between(e.at, now_), 'kind', e.kind, 'gate', e.gate, 'lease', e.lease,
+				'holder', e.holder, 'reason', e.reason, 'by', e.by) order by e.id desc)
+			from unnest(page[:most]) e), '[]'),
+		'next', case when cardinality(page) > most then (page[most]).id end);
+end $$;
+
+create or replace function deploy_gate.read_replicas(request jsonb, out outcome text, out body json)
+language sql volatile as $$
+	select 'ok', json_build_object('replicas', coalesce(json_agg(r order by since), '[]'))
+	from (
+		select min(s.since) as since, json_build_object(
+			'name', s.name, 'host', s.host, 'version', s.version,
+			'since', deploy_gate.rfc3339(min(s.since)), 'since_ago_ms', deploy_gate.ms_between(min(s.since), clock_timestamp()),
+			'leases', (
+				select count(*) from deploy_gate.lease l
+				where l.id in (select lease from deploy_gate.lease_gate where role <> 'ticket')
+					and l.session in (select number from deploy_gate.session o where o.replica = s.replica)),
+			'waiters', (
+				select coalesce(sum((w.value ->> 'count')::bigint), 0)
+				from deploy_gate.session o, jsonb_each(o.waiting) w where o.replica = s.replica and o.ended_at is null),
+			'sessions', json_agg(json_build_object('role', s.role, 'number', s.number, 'pid', s.pid) order by s.role)) as r
+		from deploy_gate.session s
+		where s.ended_at is null
+		group by s.replica, s.name, s.host, s.version) replicas
+$$;

@@ -1,0 +1,1 @@
+select deploy_gate.begin(:'me'::bigint)
