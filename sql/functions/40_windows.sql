@@ -51,8 +51,7 @@ begin
 			perform deploy_gate.make_ticket(l);
 		end if;
 		outcome := 'queued';
-		body := json_build_object('ask_again_ms', coalesce(ceil(extract(epoch from gap) * 1000), 500),
-			'gate', case when request ->> 'facts' = 'true' then deploy_gate.gate_json(coalesce(blocker, gates[1]), at) end);
+		body := json_build_object('ask_again_ms', coalesce(ceil(extract(epoch from gap) * 1000), 500));
 	end if;
 end $$;
 
@@ -316,20 +315,18 @@ begin
 	end if;
 end $$;
 
--- The lease of a request about one lease, by id and digest; outcome is null where it may go on.
-create or replace function deploy_gate.held_lease(request jsonb, out l deploy_gate.lease, out outcome text, out body json)
-language plpgsql as $$
-begin
-	select * into l from deploy_gate.lease where id = request ->> 'id';
-	if l.id is null then
-		outcome := 'not_found';
-	elsif l.digest <> coalesce(request ->> 'digest', l.digest) then
-		outcome := 'not_holder';
-	elsif l.ended_at is not null then
-		outcome := 'gone';
-		body := json_build_object('lease', deploy_gate.lease_json(l, deploy_gate.batch_now()));
-	end if;
-end $$;
+-- Why a request about one lease, by id and digest, is refused; null where it may go on.
+create or replace function deploy_gate.refusal(l deploy_gate.lease, request jsonb) returns text
+language sql immutable as $$
+	select case when l.id is null then 'not_found'
+		when l.digest <> coalesce(request ->> 'digest', l.digest) then 'not_holder'
+		when l.ended_at is not null then 'gone' end
+$$;
+
+create or replace function deploy_gate.gone_json(l deploy_gate.lease, outcome text) returns json
+language sql stable as $$
+	select case when outcome = 'gone' then json_build_object('lease', deploy_gate.lease_json(l, deploy_gate.batch_now())) end
+$$;
 
 -- id digest ttl_ms: a renewal that comes after expires_at but before the expiry was decided succeeds.
 create or replace function deploy_gate.change_renew(request jsonb, out outcome text, out body json)
@@ -338,7 +335,9 @@ declare
 	at timestamptz := deploy_gate.batch_now();
 	l deploy_gate.lease;
 begin
-	select h.l, h.outcome, h.body into l, outcome, body from deploy_gate.held_lease(request) h;
+	select * into l from deploy_gate.lease where id = request ->> 'id';
+	outcome := deploy_gate.refusal(l, request);
+	body := deploy_gate.gone_json(l, outcome);
 	if outcome is null then
 		update deploy_gate.lease u
 		set ttl_ms = least(coalesce((request ->> 'ttl_ms')::bigint, u.ttl_ms), u.max_ms),
@@ -357,7 +356,9 @@ language plpgsql as $$
 declare
 	l deploy_gate.lease;
 begin
-	select h.l, h.outcome, h.body into l, outcome, body from deploy_gate.held_lease(request) h;
+	select * into l from deploy_gate.lease where id = request ->> 'id';
+	outcome := deploy_gate.refusal(l, request);
+	body := deploy_gate.gone_json(l, outcome);
 	if outcome is null then
 		perform deploy_gate.end_window(l, 'released', l.holder, null);
 	end if;
@@ -373,7 +374,9 @@ language plpgsql as $$
 declare
 	l deploy_gate.lease;
 begin
-	select h.l, h.outcome, h.body into l, outcome, body from deploy_gate.held_lease(request) h;
+	select * into l from deploy_gate.lease where id = request ->> 'id';
+	outcome := deploy_gate.refusal(l, request);
+	body := deploy_gate.gone_json(l, outcome);
 	if outcome is null then
 		update deploy_gate.lease u
 		set reason = coalesce(request ->> 'reason', u.reason), url = coalesce(request ->> 'url', u.url),
