@@ -5,7 +5,7 @@ PREFIX ?= /usr/local
 VERSION := 0.1.0
 
 CFLAGS ?= -O2 -g
-WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wwrite-strings \
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef \
 	-Wpointer-arith -Wformat=2 $(if $(WERROR),-Werror)
 HARDENING := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong
 SANITIZERS := $(if $(SANITIZE),-fsanitize=address -fsanitize=undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
@@ -36,7 +36,7 @@ objects = $(patsubst %.c,$(B)/%.o,$(1))
 programs := $(if $(wildcard server/main.c),$(B)/deploy-gated) $(if $(wildcard client/main.c),$(B)/deploy-gate)
 tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer))
 
-checks := $(addprefix lint-,layers format size banned shell cppcheck)
+checks := $(addprefix lint-,layers format size banned shell cppcheck $(if $(wildcard README.md),settings))
 .PHONY: all help tests test asan lint $(checks) format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -114,6 +114,8 @@ lint-banned:
 	$(Q)scripts/check-banned $(sources) $(headers)
 lint-shell:
 	$(Q)shellcheck $(scripts)
+lint-settings: $(B)/deploy-gated
+	$(Q)scripts/check-settings $< README.md
 lint-cppcheck:
 	$(Q)mkdir -p $(B)/lint/cppcheck
 	$(Q)cppcheck --quiet --std=c11 --enable=warning,performance,portability --inline-suppr --suppressions-list=.cppcheck \
