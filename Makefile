@@ -74,7 +74,7 @@ $(B)/deploy-gate: LIBS = $(call libs,$(CLIENT_LIBS))
 $(B)/libserver.a: $(call objects,$(filter-out server/main.c,$(server))) $(B)/sql.o
 $(B)/libbase.a: $(call objects,$(filter server/base/%,$(server)))
 $(B)/libclient.a: $(call objects,$(filter-out client/main.c,$(client)))
-$(B)/libsupport.a: $(call objects,$(support))
+$(B)/libsupport.a: $(call objects,$(support)) $(B)/sql.o
 
 # Tests: of the server's parts, of the client's parts, and those that meet the programs from outside.
 $(patsubst %.c,$(B)/%,$(unit)): $(B)/%: $(B)/%.o $(B)/libserver.a
