@@ -1,0 +1,76 @@
+/* client: what every command works with, and the asking of the service with patience.
+ * Owned by main, which makes it before a command runs and releases it after. */
+#ifndef CLIENT_CLIENT_H
+#define CLIENT_CLIENT_H
+
+#include "base/names.h"
+#include "descriptors.h"
+#include "http.h"
+#include "options.h"
+#include "report.h"
+#include "signals.h"
+#include "urls.h"
+
+/* Exit codes that are no outcome of the service. */
+enum {
+	EXIT_SHUT = 1,
+	EXIT_USAGE = 64,
+	EXIT_OUT_OF_REACH = 69,
+	EXIT_INTERNAL = 70,
+	EXIT_LOST = 76,
+	EXIT_CONFIGURATION = 78,
+	EXIT_CANNOT_RUN = 126,
+	EXIT_NOT_FOUND = 127,
+	EXIT_SIGNAL = 128 /* plus its number */
+};
+
+struct client {
+	struct options options;
+	struct gates *gates; /* the first argument where it names gates, else NULL */
+	struct report report;
+	struct signals signals;
+	struct descriptors inherited;
+	struct urls urls;
+	char *access_token; /* or NULL */
+	struct http *http;
+	int interrupted;		 /* the signal that ended the asking, or 0 */
+	char holder[TEXT_MAX_BYTES + 1]; /* user@host, unless --holder says otherwise */
+};
+
+/* Addresses, access token, HTTP. False: it could not be set up, *code is what to end with, and the line was printed. */
+MUST_CHECK bool client_init(struct client *, int *code);
+void client_release(struct client *);
+
+/* One exchange. False: a signal came (client->interrupted), and there is no reply. */
+MUST_CHECK bool client_exchange(struct client *, const struct request *, struct reply *);
+
+/* Lets so much time pass. False: a signal came. */
+MUST_CHECK bool client_pause(struct client *, int64_t ms);
+
+/* How long to look for a server that answers. */
+struct reach {
+	int64_t end_ms;
+	unsigned failures;
+};
+
+/* From now on, for --reach. */
+struct reach reach_begin(const struct client *);
+
+/* After an exchange that nobody answered: turns to the next address, after a pause if all were tried. False: it is
+ * over, or a signal came. */
+MUST_CHECK bool reach_again(struct client *, struct reach *);
+
+/* Asks until somebody answers or the reach is over. reply->outcome also says what came of it: UNAVAILABLE for the
+ * latter, INTERNAL with client->interrupted set for a signal. */
+enum outcome client_ask(struct client *, const struct request *, struct reply *);
+
+/* Ends with what a refusal says; after a signal, with 128 and its number. */
+int client_end(struct client *, const struct reply *);
+
+/* The first item of a member that is a list; NULL if there is none. */
+const struct cJSON *client_first(const struct cJSON *object, const char *member);
+
+/* Prints an answer as JSON on standard output. */
+void client_print_json(const struct cJSON *);
+
+#endif

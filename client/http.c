@@ -1,0 +1,274 @@
+#include "http.h"
+
+#include <cjson/cJSON.h>
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/die.h"
+#include "base/json.h"
+#include "clock.h"
+#include "urls.h"
+
+enum { BODY_MAX = 16 << 20, CONNECT_MS = 3000 };
+
+struct http {
+	struct http_terms terms;
+	unsigned current; /* index of the address in use */
+	CURLM *multi;
+	CURL *easy;
+	struct curl_slist *headers;
+	bool busy; /* the easy handle is in the multi handle */
+	int64_t sent_ms;
+	char *text; /* of the answer so far */
+	size_t size;
+	char *what; /* "GET /path", for the verbose line */
+	char error[CURL_ERROR_SIZE];
+};
+
+void reply_release(struct reply *reply)
+{
+	cJSON_Delete(reply->body);
+	reply->body = NULL;
+}
+
+struct http *http_new(const struct http_terms *terms)
+{
+	struct http *http = or_die(calloc(1, sizeof(*http)));
+
+	curl_global_init(CURL_GLOBAL_DEFAULT);
+	http->terms = *terms;
+	http->multi = or_die(curl_multi_init());
+	http->easy = or_die(curl_easy_init());
+	return http;
+}
+
+void http_cancel(struct http *http)
+{
+	if (http->busy)
+		curl_multi_remove_handle(http->multi, http->easy);
+	http->busy = false;
+	curl_slist_free_all(http->headers);
+	http->headers = NULL;
+	free(http->text);
+	http->text = NULL;
+	http->size = 0;
+	free(http->what);
+	http->what = NULL;
+}
+
+void http_free(struct http *http)
+{
+	http_cancel(http);
+	curl_easy_cleanup(http->easy);
+	curl_multi_cleanup(http->multi);
+	curl_global_cleanup();
+	free(http);
+}
+
+static size_t keep_body(char *data, size_t size, size_t count, void *context)
+{
+	struct http *http = context;
+
+	size *= count;
+	if (http->size + size > BODY_MAX)
+		return 0;
+	http->text = or_die(realloc(http->text, http->size + size + 1));
+	memcpy(http->text + http->size, data, size);
+	http->size += size;
+	http->text[http->size] = '\0';
+	return size;
+}
+
+/* libcurl's own sockets would be inherited by the commands that we run. */
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)context;
+	(void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static void add_header(struct http *http, const char *name, const char *value)
+{
+	char *line;
+
+	if (!value)
+		return;
+	if (asprintf(&line, "%s: %s", name, value) < 0)
+		die("out of memory");
+	http->headers = or_die(curl_slist_append(http->headers, line));
+	free(line);
+}
+
+static void set_headers(struct http *http, const struct request *request)
+{
+	char *bearer = NULL;
+
+	if (http->terms.access_token && asprintf(&bearer, "Bearer %s", http->terms.access_token) < 0)
+		die("out of memory");
+	add_header(http, "Authorization", bearer);
+	add_header(http, "X-Lease-Token", request->lease_token);
+	add_header(http, "Content-Type", request->body ? "application/json" : NULL);
+	add_header(http, "Accept", "application/json, application/problem+json");
+	http->headers = or_die(curl_slist_append(http->headers, "Expect:"));
+	curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, http->headers);
+	free(bearer);
+}
+
+/* What holds for every request: our timeouts, no redirects, HTTP alone, no proxy on the way to ourselves. */
+static void set_manners(struct http *http, const struct url *url, const struct request *request)
+{
+	CURL *easy = http->easy;
+	int64_t answer_ms = request->answer_ms ? request->answer_ms : http->terms.answer_ms;
+
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 10L);
+	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(answer_ms < CONNECT_MS ? answer_ms : CONNECT_MS));
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(answer_ms + request->patience_ms));
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "deploy-gate/" DEPLOY_GATE_VERSION);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
+	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->error);
+	if (url->local)
+		curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+	if (url->socket)
+		curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, url->socket);
+}
+
+void http_send(struct http *http, const struct request *request)
+{
+	const struct url *url = &http->terms.urls->at[http->current];
+	char *address;
+
+	http_cancel(http);
+	if (asprintf(&address, "%s%s", url->base, request->path) < 0 ||
+		asprintf(&http->what, "%s %s", request->method, request->path) < 0)
+		die("out of memory");
+	curl_easy_reset(http->easy);
+	http->error[0] = '\0';
+	set_manners(http, url, request);
+	set_headers(http, request);
+	curl_easy_setopt(http->easy, CURLOPT_URL, address);
+	if (strcmp(request->method, "GET") != 0)
+		curl_easy_setopt(http->easy, CURLOPT_COPYPOSTFIELDS, request->body ? request->body : "");
+	curl_easy_setopt(http->easy, CURLOPT_CUSTOMREQUEST, request->method);
+	free(address);
+	http->sent_ms = clock_ms();
+	curl_multi_add_handle(http->multi, http->easy);
+	http->busy = true;
+}
+
+/* The outcome of an answer that is no JSON of ours: a proxy's, or somebody else's. */
+static enum outcome foreign_answer(struct http *http, struct reply *reply)
+{
+	char address[256];
+
+	snprintf(reply->detail, sizeof(reply->detail), "%s answered %d with something that is not of deploy-gated",
+		url_say(&http->terms.urls->at[http->current], address), reply->status);
+	return reply->status >= 502 && reply->status <= 504 ? OUTCOME_UNAVAILABLE : OUTCOME_INTERNAL;
+}
+
+static void read_answer(struct http *http, struct reply *reply)
+{
+	struct fault fault;
+	const char *word, *detail;
+
+	if (!http->text || json_parse(http->text, http->size, &reply->body, &fault) != OUTCOME_OK)
+		reply->body = NULL;
+	word = reply->body ? json_text(reply->body, "code") : NULL;
+	detail = reply->body ? json_text(reply->body, "detail") : NULL;
+	if (reply->body && reply->status >= 200 && reply->status < 300)
+		reply->outcome = reply->status == 201 ? OUTCOME_MADE : OUTCOME_OK;
+	else if (word)
+		reply->outcome = outcome_of_word(word);
+	else
+		reply->outcome = foreign_answer(http, reply);
+	if (detail && reply->outcome > OUTCOME_MADE)
+		snprintf(reply->detail, sizeof(reply->detail), "%s", detail);
+}
+
+static void say_exchange(const struct http *http, const struct reply *reply)
+{
+	char address[256];
+
+	if (http->terms.verbose)
+		fprintf(stderr, "deploy-gate: %s at %s: %d %s in %" PRId64 " ms\n", http->what,
+			url_say(&http->terms.urls->at[http->current], address), reply->status,
+			outcome_row(reply->outcome)->word, clock_ms() - http->sent_ms);
+}
+
+static void fill_reply(struct http *http, CURLcode code, struct reply *reply)
+{
+	char address[256];
+	curl_off_t retry_after = 0;
+	long status = 0;
+
+	*reply = (struct reply){ .outcome = OUTCOME_UNAVAILABLE, .sent_ms = http->sent_ms };
+	if (code == CURLE_OK) {
+		curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
+		curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &retry_after);
+		reply->status = (int)status;
+		reply->retry_after_ms = retry_after * 1000;
+		read_answer(http, reply);
+	} else {
+		snprintf(reply->detail, sizeof(reply->detail), "could not reach %s: %s",
+			url_say(&http->terms.urls->at[http->current], address),
+			http->error[0] ? http->error : curl_easy_strerror(code));
+	}
+	say_exchange(http, reply);
+	http_cancel(http);
+}
+
+/* True if the exchange is over and the reply filled. */
+static bool perform(struct http *http, struct reply *reply)
+{
+	int running, left;
+	CURLMsg *message;
+
+	curl_multi_perform(http->multi, &running);
+	while ((message = curl_multi_info_read(http->multi, &left)) != NULL)
+		if (message->msg == CURLMSG_DONE) {
+			fill_reply(http, message->data.result, reply);
+			return true;
+		}
+	return false;
+}
+
+bool http_drive(struct http *http, int fd, int64_t timeout_ms, struct reply *reply)
+{
+	struct curl_waitfd extra = { .fd = fd, .events = CURL_WAIT_POLLIN };
+	int64_t end_ms = clock_ms() + timeout_ms;
+
+	for (;;) {
+		int64_t left_ms;
+
+		if (http->busy && perform(http, reply))
+			return true;
+		left_ms = end_ms - clock_ms();
+		if (left_ms <= 0 || extra.revents)
+			return false;
+		curl_multi_poll(http->multi, &extra, 1, (int)left_ms, NULL);
+	}
+}
+
+bool http_next_url(struct http *http)
+{
+	http->current = (http->current + 1) % http->terms.urls->count;
+	return http->current == 0;
+}
+
+char *http_escape(const char *text)
+{
+	char *escaped = or_die(curl_easy_escape(NULL, text, 0)), *copy = or_die(strdup(escaped));
+
+	curl_free(escaped);
+	return copy;
+}
