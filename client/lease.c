@@ -1,0 +1,145 @@
+#include "lease.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/die.h"
+#include "base/digest.h"
+#include "base/duration.h"
+#include "base/json.h"
+#include "client.h"
+#include "clock.h"
+#include "waiting.h"
+
+enum { PATH_MAX_BYTES = 2200, GIVE_UP_MS = 2000 };
+
+/* What lease_close composes its requests from. */
+struct closing {
+	struct client *client;
+	const struct lease *lease;
+	char path[PATH_MAX_BYTES];
+};
+
+void lease_init(struct lease *lease, const char *gates, const char *token)
+{
+	char digest[DIGEST_HEX_LEN + 1];
+
+	digest_hex(token, digest);
+	*lease = (struct lease){ .gates = gates };
+	snprintf(lease->token, sizeof(lease->token), "%s", token);
+	snprintf(lease->id, sizeof(lease->id), "%.*s", LEASE_ID_LEN, digest);
+}
+
+cJSON *lease_token_json(const struct lease *lease)
+{
+	cJSON *body = or_die(cJSON_CreateObject());
+
+	json_add_text(body, "token", lease->token);
+	return body;
+}
+
+void lease_add_duration(cJSON *body, const char *name, int64_t ms)
+{
+	char text[DURATION_TEXT_MAX];
+
+	if (ms < 0)
+		return;
+	duration_format(ms, text);
+	json_add_text(body, name, text);
+}
+
+static void compose_close(struct waiting *waiting, struct request *request, int64_t left_ms, int64_t slice_ms)
+{
+	const struct closing *closing = waiting->context;
+	const struct options *options = &closing->client->options;
+	cJSON *body = lease_token_json(closing->lease);
+
+	json_add_text(body, "holder", closing->client->holder);
+	json_add_text(body, "reason", options->reason);
+	json_add_text(body, "release", options->release);
+	json_add_text(body, "url", options->link);
+	json_add_text(body, "on_drain", options->on_drain);
+	json_add_text(body, "on_expiry", options->on_expiry);
+	lease_add_duration(body, "ttl", options->ttl_ms);
+	lease_add_duration(body, "max", options->max_ms);
+	lease_add_duration(body, "drain", options->drain_ms);
+	lease_add_duration(body, "grace", options->grace_ms);
+	lease_add_duration(body, "wait", left_ms);
+	lease_add_duration(body, "timeout", slice_ms);
+	waiting->text = json_print(body);
+	cJSON_Delete(body);
+	request->method = "POST";
+	request->path = closing->path;
+	request->body = waiting->text;
+}
+
+/* Best effort: what is not given up lapses by itself. A second signal ends this too. UNAVAILABLE: it is not known. */
+static enum outcome give_up(struct client *client, const struct lease *lease)
+{
+	enum outcome outcome;
+	int interrupted = client->interrupted;
+	int64_t reach_ms = client->options.reach_ms;
+	struct reply reply;
+
+	client->interrupted = 0;
+	client->options.reach_ms = GIVE_UP_MS;
+	outcome = lease_open(client, lease, false, &reply);
+	reply_release(&reply);
+	if (client->interrupted)
+		outcome = OUTCOME_UNAVAILABLE;
+	client->options.reach_ms = reach_ms;
+	client->interrupted = interrupted;
+	return outcome;
+}
+
+enum outcome lease_close(struct client *client, const struct lease *lease, struct reply *reply)
+{
+	struct closing closing = { .client = client, .lease = lease };
+	struct waiting waiting = {
+		.deadline_ms = clock_ms() + client->options.wait_ms,
+		.through_draining = true,
+		.compose = compose_close,
+		.context = &closing,
+	};
+	enum outcome outcome;
+
+	snprintf(closing.path, sizeof(closing.path), "/v1/gates/%s/close", lease->gates);
+	outcome = waiting_ask(client, &waiting, reply);
+	if (client->interrupted && give_up(client, lease) == OUTCOME_UNAVAILABLE)
+		outcome = OUTCOME_UNAVAILABLE;
+	return outcome;
+}
+
+enum outcome lease_open(struct client *client, const struct lease *lease, bool failed, struct reply *reply)
+{
+	char path[PATH_MAX_BYTES];
+	cJSON *body = lease_token_json(lease);
+	char *text;
+	enum outcome outcome;
+
+	if (failed)
+		json_add_text(body, "outcome", "failed");
+	text = json_print(body);
+	cJSON_Delete(body);
+	snprintf(path, sizeof(path), "/v1/gates/%s/open", lease->gates);
+	outcome = client_ask(client, &(struct request){ .method = "POST", .path = path, .body = text }, reply);
+	free(text);
+	return outcome;
+}
+
+enum outcome lease_look(struct client *client, const struct lease *lease, struct reply *reply)
+{
+	char path[PATH_MAX_BYTES];
+
+	snprintf(path, sizeof(path), "/v1/leases/%s", lease->id);
+	return client_ask(client, &(struct request){ .method = "GET", .path = path }, reply);
+}
+
+bool lease_is_live(const struct reply *reply)
+{
+	const char *state = reply->outcome == OUTCOME_OK ? json_text(reply->body, "state") : NULL;
+
+	return state && strcmp(state, "ended") != 0;
+}

@@ -1,0 +1,44 @@
+/* lease: the requests about one lease, as the commands make them. */
+#ifndef CLIENT_LEASE_H
+#define CLIENT_LEASE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/names.h"
+#include "base/outcome.h"
+
+struct cJSON;
+struct client;
+struct reply;
+
+/* A lease we hold, or ask for. */
+struct lease {
+	char token[TOKEN_MAX + 1];
+	char id[LEASE_ID_LEN + 1];
+	const char *gates; /* "a,b" as the command line has them */
+};
+
+/* A lease of that token; its id follows from it. */
+void lease_init(struct lease *, const char *gates, const char *token);
+
+/* Closes the gates with the token of the lease, waiting as the options say. As waiting_ask. After a signal the
+ * place in the queue, or the window, has been given up. UNAVAILABLE: it is not known whether they are closed. */
+enum outcome lease_close(struct client *, const struct lease *, struct reply *);
+
+/* Ends the window of the token, for a deploy that failed if so. As client_ask. */
+enum outcome lease_open(struct client *, const struct lease *, bool failed, struct reply *);
+
+/* What the service knows about it. As client_ask. */
+enum outcome lease_look(struct client *, const struct lease *, struct reply *);
+
+/* Whether an answer of lease_look tells of a lease that has not ended. */
+bool lease_is_live(const struct reply *);
+
+/* {"token": …} for a request. The result is the caller's (cJSON_Delete). */
+struct cJSON *lease_token_json(const struct lease *);
+
+/* A duration as the service reads it; none if absent (-1). */
+void lease_add_duration(struct cJSON *, const char *name, int64_t ms);
+
+#endif

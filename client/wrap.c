@@ -1,0 +1,183 @@
+#include "wrap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "child.h"
+#include "client.h"
+#include "clock.h"
+#include "keep.h"
+
+enum { TICK_MS = 1000, GROUP_TICK_MS = 50 };
+
+struct wrap {
+	struct client *client;
+	struct keep *keep; /* or NULL */
+	struct child child;
+	bool stop_in_silence; /* --on-silence stop */
+	bool told_of_silence;
+	int64_t kill_ms; /* when to kill it; 0: it was not told to end */
+	bool killed;
+	struct wrap_end *end;
+};
+
+static void pass_signals_on(struct wrap *wrap)
+{
+	int number;
+
+	while ((number = signals_next(&wrap->client->signals)) != 0) {
+		if (number == SIGCHLD)
+			child_look(&wrap->child);
+		else
+			child_signal(&wrap->child, number);
+	}
+}
+
+/* Tells the command to end. It is continued too, since one that is stopped would not hear. */
+static void stop(struct wrap *wrap, int64_t kill_ms, const char *why)
+{
+	if (wrap->kill_ms)
+		return;
+	wrap->kill_ms = kill_ms;
+	wrap->end->lost = true;
+	snprintf(wrap->end->why, sizeof(wrap->end->why), "%s", why);
+	report_say(&wrap->client->report, "ending the command: %s", why);
+	child_signal(&wrap->child, SIGTERM);
+	child_signal(&wrap->child, SIGCONT);
+}
+
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Nobody acknowledged a renewal for long. */
+static void look_at_silence(struct wrap *wrap, int64_t now_ms)
+{
+	const struct silence *silence = &wrap->keep->silence;
+	int64_t patience_ms = wrap->client->options.kill_after_ms;
+
+	if (wrap->stop_in_silence && now_ms >= silence_term_at(silence)) {
+		stop(wrap, least(now_ms + patience_ms, silence_kill_at(silence)),
+			"no renewal was acknowledged, and the lease is about to run out");
+	} else if (now_ms < silence_over_at(silence)) {
+		wrap->told_of_silence = false;
+	} else if (!wrap->told_of_silence) {
+		wrap->told_of_silence = true;
+		report_say(&wrap->client->report,
+			"no renewal was acknowledged, and the lease may have run out; the command goes on");
+	}
+}
+
+/* What is due now: the renewal, the end of a lost lease, the kill. */
+static void do_what_is_due(struct wrap *wrap)
+{
+	int64_t now_ms = clock_ms();
+
+	if (wrap->keep && wrap->keep->lost)
+		stop(wrap, now_ms + wrap->client->options.kill_after_ms, wrap->keep->why);
+	else if (wrap->keep && !wrap->kill_ms)
+		look_at_silence(wrap, now_ms);
+	if (wrap->kill_ms && !wrap->killed && now_ms >= wrap->kill_ms) {
+		wrap->killed = true;
+		child_signal(&wrap->child, SIGKILL);
+	}
+	if (wrap->keep && !wrap->kill_ms)
+		keep_tick(wrap->keep, now_ms);
+}
+
+static void shorten(int64_t *pause_ms, int64_t due_ms, int64_t now_ms)
+{
+	*pause_ms = least(*pause_ms, due_ms > now_ms ? due_ms - now_ms : 0);
+}
+
+/* How long nothing is due. At most a second: the clock of poll stands still while the machine sleeps, ours does not. */
+static int64_t pause_ms_of(const struct wrap *wrap)
+{
+	int64_t now_ms = clock_ms(), pause_ms = TICK_MS;
+
+	if (wrap->kill_ms && !wrap->killed)
+		shorten(&pause_ms, wrap->kill_ms, now_ms);
+	if (wrap->keep && !wrap->kill_ms && !wrap->keep->asked)
+		shorten(&pause_ms, wrap->keep->next_ms, now_ms);
+	if (wrap->keep && !wrap->kill_ms && wrap->stop_in_silence)
+		shorten(&pause_ms, silence_term_at(&wrap->keep->silence), now_ms);
+	if (wrap->child.ended)
+		shorten(&pause_ms, now_ms + GROUP_TICK_MS, now_ms);
+	return pause_ms;
+}
+
+/* The command has ended. What it left running in its group goes on, unless the lease is lost: then it gets the rest of
+ * the time that the command would have had. */
+static bool is_over(const struct wrap *wrap)
+{
+	if (!wrap->child.ended)
+		return false;
+	return !wrap->kill_ms || wrap->killed || !child_group_lives(&wrap->child);
+}
+
+static void tend(struct wrap *wrap)
+{
+	struct client *client = wrap->client;
+	struct reply reply;
+
+	for (;;) {
+		pass_signals_on(wrap);
+		child_look(&wrap->child);
+		if (is_over(wrap))
+			return;
+		do_what_is_due(wrap);
+		if (!http_drive(client->http, client->signals.fd, pause_ms_of(wrap), &reply))
+			continue;
+		if (wrap->keep)
+			keep_heard(wrap->keep, &reply);
+		else
+			reply_release(&reply);
+	}
+}
+
+void wrap_run(struct client *client, struct keep *keep, struct wrap_end *end)
+{
+	const char *on_silence = client->options.on_silence;
+	struct wrap wrap = {
+		.client = client,
+		.keep = keep,
+		.stop_in_silence = on_silence && strcmp(on_silence, "stop") == 0,
+		.end = end,
+	};
+	char **command = client->options.command;
+	int error;
+
+	*end = (struct wrap_end){ .started = false };
+	signals_take_all(&client->signals);
+	error = child_start(&wrap.child, command, &client->signals, &client->inherited);
+	if (error) {
+		bool missing = error == ENOENT;
+
+		end->code = report_end(&client->report, missing ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN,
+			missing ? "not found" : "cannot run", "%s: %s", command[0], strerror(error));
+		return;
+	}
+	end->started = true;
+	tend(&wrap);
+	end->code = wrap.child.status;
+	child_reap(&wrap.child);
+}
+
+void wrap_tell(const char *token, const char *gates, const char *fence, const char *release)
+{
+	const struct {
+		const char *name, *value;
+	} variables[] = {
+		{ "DEPLOY_GATE_TOKEN", token },
+		{ "DEPLOY_GATE_GATES", gates },
+		{ "DEPLOY_GATE_FENCE", fence },
+		{ "DEPLOY_GATE_RELEASE", release },
+	};
+
+	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++)
+		if (variables[i].value)
+			setenv(variables[i].name, variables[i].value, 1);
+}
