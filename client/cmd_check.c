@@ -1,0 +1,65 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/json.h"
+#include "client.h"
+#include "command.h"
+#include "gates.h"
+#include "nested.h"
+
+static int say_open(struct client *client, const struct reply *reply)
+{
+	if (client->options.json)
+		client_print_json(reply->body);
+	else if (!client->options.quiet)
+		puts("open");
+	return EXIT_SUCCESS;
+}
+
+/* Shut is an answer and no failure: 1. */
+static int say_shut(struct client *client, const struct reply *reply)
+{
+	const char *state = json_text(reply->body, "gate.state");
+	const struct outcome_row *row = outcome_row(reply->outcome);
+
+	if (!state)
+		state = row->word;
+	if (client->options.json)
+		client_print_json(reply->body);
+	else if (!client->options.quiet)
+		puts(state);
+	return report_answer(&client->report, EXIT_SHUT, state, reply->detail[0] ? reply->detail : row->title);
+}
+
+static int check(struct client *client, const char *gates, struct reply *reply)
+{
+	int code;
+
+	switch (gates_check(client, gates, reply)) {
+	case OUTCOME_OK:
+		return gates_known(client, gates, reply->body, &code) ? say_open(client, reply) : code;
+	case OUTCOME_CLOSED:
+	case OUTCOME_FULL:
+		return say_shut(client, reply);
+	default:
+		return client_end(client, reply);
+	}
+}
+
+int cmd_check(struct client *client)
+{
+	struct nested nested;
+	struct reply reply;
+	int code;
+
+	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+		code = client_end(client, &reply);
+	} else if (!nested.todo[0]) {
+		code = say_open(client, &reply);
+	} else {
+		reply_release(&reply);
+		code = check(client, nested.todo, &reply);
+	}
+	reply_release(&reply);
+	return code;
+}

@@ -1,0 +1,159 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "command.h"
+#include "gates.h"
+#include "lease.h"
+#include "nested.h"
+#include "secret.h"
+#include "state.h"
+
+static int bad_place(struct client *client, const struct fault *fault)
+{
+	return report_end(&client->report, EXIT_CONFIGURATION, "configuration", "%s", fault->detail);
+}
+
+/* Whether no token is remembered there that still holds something: it would be forgotten, or used twice. */
+static bool none_is_live(struct client *client, const struct state *state, int *code)
+{
+	char token[TOKEN_MAX + 1];
+	struct lease lease;
+	struct reply reply;
+	bool none = true;
+
+	for (unsigned i = 0; none && i < client->gates->count; i++) {
+		const char *gate = gates_name(client->gates, i);
+
+		if (!state_recall(state, gate, token))
+			continue;
+		lease_init(&lease, gate, token);
+		lease_look(client, &lease, &reply);
+		none = false;
+		if (lease_is_live(&reply))
+			*code = report_end(&client->report, outcome_row(OUTCOME_HELD)->exit,
+				outcome_row(OUTCOME_HELD)->word,
+				"this session has closed %s already, and `deploy-gate open %s` would open it", gate,
+				gate);
+		else if (reply.outcome == OUTCOME_OK || reply.outcome == OUTCOME_NOT_FOUND ||
+			reply.outcome == OUTCOME_GONE)
+			none = true;
+		else
+			*code = client_end(client, &reply);
+		reply_release(&reply);
+	}
+	return none;
+}
+
+/* Hands the token to whoever called us. */
+static void print_token(const struct client *client, const struct lease *lease, const struct reply *reply)
+{
+	if (client->options.json)
+		client_print_json(reply->body);
+	else if (!client->options.token_file)
+		puts(lease->token);
+}
+
+/* Closes with a token that is remembered already. One that may have closed something stays remembered. */
+static int close_with(struct client *client, const struct state *state, const struct lease *lease)
+{
+	struct reply reply;
+	int code = EXIT_SUCCESS;
+
+	switch (lease_close(client, lease, &reply)) {
+	case OUTCOME_OK:
+	case OUTCOME_MADE:
+		print_token(client, lease, &reply);
+		break;
+	case OUTCOME_UNAVAILABLE:
+		report_say(&client->report, "it is not known whether %s is closed now; `deploy-gate open %s` undoes it",
+			lease->gates, lease->gates);
+		code = client_end(client, &reply);
+		break;
+	default:
+		state_forget(state, client->gates, lease->token);
+		code = client_end(client, &reply);
+	}
+	reply_release(&reply);
+	return code;
+}
+
+/* With the files locked: looks, remembers, closes. */
+static int close_locked(struct client *client, const struct state *state, struct state_lock *lock)
+{
+	char token[TOKEN_MADE_LEN + 1];
+	struct lease lease;
+	struct fault fault;
+	int code;
+
+	if (!none_is_live(client, state, &code))
+		return code;
+	token_make(token);
+	lease_init(&lease, client->options.argument[0], token);
+	if (state_remember(lock, token, &fault) != OUTCOME_OK ||
+		(client->options.token_file &&
+			token_file_write(client->options.token_file, token, &fault) != OUTCOME_OK)) {
+		state_forget(state, client->gates, token);
+		return bad_place(client, &fault);
+	}
+	return close_with(client, state, &lease);
+}
+
+static int close_gates(struct client *client)
+{
+	struct state state;
+	struct state_lock lock;
+	struct fault fault;
+	int code = EXIT_INTERNAL;
+
+	if (!gates_known_ask(client, client->gates, &code))
+		return code;
+	if (state_init(&state, &fault) != OUTCOME_OK)
+		return bad_place(client, &fault);
+	switch (state_lock(&state, client->gates, &lock, &fault)) {
+	case OUTCOME_OK:
+		code = close_locked(client, &state, &lock);
+		state_unlock(&lock);
+		return code;
+	case OUTCOME_HELD:
+		return report_end(&client->report, outcome_row(OUTCOME_HELD)->exit, outcome_row(OUTCOME_HELD)->word,
+			"%s", fault.detail);
+	default:
+		return bad_place(client, &fault);
+	}
+}
+
+/* From now on only the rest of the gates is ours to close. */
+static void narrow(struct client *client, const struct nested *nested)
+{
+	struct gates *rest;
+	struct fault unread;
+
+	if (!nested->inside || gates_parse(nested->todo, &rest, &unread) != OUTCOME_OK)
+		return;
+	free(client->gates);
+	client->gates = rest;
+	client->options.argument[0] = nested->todo;
+}
+
+int cmd_close(struct client *client)
+{
+	struct nested nested;
+	struct reply reply;
+	int code = EXIT_SUCCESS;
+
+	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+		code = client_end(client, &reply);
+	} else if (nested.is_pass && nested.inside) {
+		code = report_end(&client->report, EXIT_USAGE, "usage", "cannot close %s from inside a pass of it",
+			nested.covered);
+	} else if (!nested.todo[0]) {
+		report_say(&client->report, "%s is closed by the deploy that this runs in", nested.covered);
+	} else {
+		narrow(client, &nested);
+		code = close_gates(client);
+	}
+	reply_release(&reply);
+	return code;
+}

@@ -1,0 +1,152 @@
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/die.h"
+#include "base/json.h"
+#include "client.h"
+#include "command.h"
+#include "gates.h"
+#include "held.h"
+#include "nested.h"
+
+enum { PATH_MAX_BYTES = 256 };
+
+static int say_opened(struct client *client, const char *gates, const struct reply *reply)
+{
+	if (client->options.json && reply->body)
+		client_print_json(reply->body);
+	else
+		report_say(&client->report, "%s is open", gates);
+	return EXIT_SUCCESS;
+}
+
+/* Forgets the token for every gate of its window, of which the command line may have named one. */
+static void forget(const struct client *client, const struct held *held, const struct lease *lease, const cJSON *body)
+{
+	const cJSON *gate;
+
+	state_forget(&held->state, client->gates, lease->token);
+	for (gate = client_first(body, "gates"); gate; gate = gate->next) {
+		struct gates *one;
+		struct fault unread;
+
+		if (!cJSON_IsString(gate) || gates_parse(gate->valuestring, &one, &unread) != OUTCOME_OK)
+			continue;
+		state_forget(&held->state, one, lease->token);
+		free(one);
+	}
+}
+
+static int open_one(struct client *client, const struct held *held, const struct lease *lease)
+{
+	struct reply reply;
+	int code;
+
+	switch (lease_open(client, lease, client->options.failed, &reply)) {
+	case OUTCOME_OK:
+		forget(client, held, lease, reply.body);
+		code = say_opened(client, lease->gates, &reply);
+		break;
+	case OUTCOME_GONE:
+	case OUTCOME_NOT_HOLDER:
+		forget(client, held, lease, cJSON_GetObjectItemCaseSensitive(reply.body, "lease"));
+		code = client_end(client, &reply);
+		break;
+	default:
+		code = client_end(client, &reply);
+	}
+	reply_release(&reply);
+	return code;
+}
+
+/* Opens all that is found; ends with the first failure. */
+static int open_held(struct client *client)
+{
+	struct held held;
+	int code = EXIT_SUCCESS;
+
+	if (!held_find(client, &held, &code))
+		return code;
+	for (unsigned i = 0; i < held.count && !client->interrupted; i++) {
+		int one = open_one(client, &held, &held.leases[i]);
+
+		if (!code)
+			code = one;
+	}
+	return code;
+}
+
+/* Ends the window that was seen, and no other that may have come since. */
+static int force(struct client *client, const char *gate, const struct reply *seen)
+{
+	const char *lease = json_text(seen->body, "window.id");
+	cJSON *body = or_die(cJSON_CreateObject());
+	char path[PATH_MAX_BYTES], *text;
+	struct reply reply;
+	int code;
+
+	json_add_text(body, "reason", client->options.reason);
+	json_add_text(body, "lease", lease);
+	text = json_print(body);
+	cJSON_Delete(body);
+	snprintf(path, sizeof(path), "/v1/gates/%s/force-open", gate);
+	if (client_ask(client, &(struct request){ .method = "POST", .path = path, .body = text }, &reply) == OUTCOME_OK)
+		code = say_opened(client, gate, &reply);
+	else
+		code = client_end(client, &reply);
+	reply_release(&reply);
+	free(text);
+	return code;
+}
+
+static int force_one(struct client *client, const char *gate)
+{
+	struct reply reply;
+	const char *state;
+	int code;
+
+	if (gates_look(client, gate, &reply) != OUTCOME_OK) {
+		code = client_end(client, &reply);
+	} else {
+		state = json_text(reply.body, "state");
+		code = state && strcmp(state, "open") == 0 ? say_opened(client, gate, &reply)
+							   : force(client, gate, &reply);
+	}
+	reply_release(&reply);
+	return code;
+}
+
+static int open_by_force(struct client *client)
+{
+	int code = EXIT_SUCCESS;
+
+	if (!client->options.reason)
+		return report_end(&client->report, EXIT_USAGE, "usage", "--force wants a --reason, which is recorded");
+	for (unsigned i = 0; !code && i < client->gates->count; i++)
+		code = force_one(client, gates_name(client->gates, i));
+	return code;
+}
+
+int cmd_open(struct client *client)
+{
+	struct nested nested;
+	struct reply reply;
+	int code = EXIT_SUCCESS;
+
+	if (client->options.force)
+		return open_by_force(client);
+	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+		code = client_end(client, &reply);
+	} else if (nested.todo[0]) {
+		if (nested.inside)
+			report_say(
+				&client->report, "opening %s is left to the deploy that this runs in", nested.covered);
+		code = open_held(client);
+	} else {
+		report_say(&client->report, "opening %s is left to the deploy that this runs in", nested.covered);
+	}
+	reply_release(&reply);
+	return code;
+}
