@@ -48,7 +48,7 @@ declare
 	came text;
 begin
 	select f.outcome into came from deploy_gate.change_force_open(
-		jsonb_build_object('gate', r.gate, 'lease', r.lease, 'reason', r.reason, 'by', r.by)) f;
+		jsonb_build_object('gate', r.gate, 'lease', r.lease, 'reason', r.reason, 'by', r."by")) f;
 	update deploy_gate.request set done_at = deploy_gate.batch_now(), outcome = came where id = r.id;
 end $$;
 
