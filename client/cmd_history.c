@@ -8,7 +8,7 @@
 #include "command.h"
 #include "table.h"
 
-enum { COLUMNS = 6, PATH_MAX_BYTES = 4096, LIMIT_MAX = 1000 };
+enum { COLUMNS = 6, PATH_MAX_BYTES = 4096 };
 
 static void print_events(const cJSON *answer)
 {
@@ -37,9 +37,8 @@ int cmd_history(struct client *client)
 	struct reply reply;
 	int code = EXIT_SUCCESS;
 
-	snprintf(path, sizeof(path), "/v1/events?limit=%" PRId64 "%s%s%s%s",
-		options->limit < LIMIT_MAX ? options->limit : LIMIT_MAX, gate ? "&gate=" : "", gate ? gate : "",
-		kind ? "&kind=" : "", kind ? kind : "");
+	snprintf(path, sizeof(path), "/v1/events?limit=%" PRId64 "%s%s%s%s", options->limit, gate ? "&gate=" : "",
+		gate ? gate : "", kind ? "&kind=" : "", kind ? kind : "");
 	if (client_ask(client, &(struct request){ .method = "GET", .path = path }, &reply) != OUTCOME_OK)
 		code = client_end(client, &reply);
 	else if (options->json)

@@ -56,7 +56,7 @@ static const struct option_row global_rows[] = {
 	  .help = "print no messages but that of a failure" },
 	{ .letter = 'v', .name = "verbose", .type = OPTION_FLAG, MEMBER(verbose),
 	  .help = "print each exchange with the service" },
-	{ .letter = 'E', .name = "exit-code", .argument = "N", .type = OPTION_NUMBER, MEMBER(exit_code),
+	{ .letter = 'E', .name = "exit-code", .argument = "N", .type = OPTION_CODE, MEMBER(exit_code),
 	  .help = "exit with N wherever the end is ours and not the command's" },
 	{ .letter = 'h', .name = "help", .type = OPTION_FLAG, MEMBER(help), .help = "print this" },
 	{ .name = "version", .type = OPTION_FLAG, MEMBER(version), .help = "print the version" },

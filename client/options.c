@@ -7,7 +7,7 @@
 #include "base/duration.h"
 #include "base/names.h"
 
-enum { NUMBER_MAX = 10000, NAME_MAX_BYTES = 40 };
+enum { NUMBER_MAX = 1000, CODE_MAX = 255, NAME_MAX_BYTES = 40 };
 
 void options_init(struct options *options)
 {
@@ -29,16 +29,18 @@ static void *member_of(struct options *options, const struct option_row *row)
 	return (char *)options + row->offset;
 }
 
-static enum outcome read_number(const char *text, int64_t *number, const char *name, struct fault *fault)
+static enum outcome read_number(
+	const char *text, const struct option_row *row, const char *name, int64_t *number, struct fault *fault)
 {
+	long long least = row->type == OPTION_CODE ? 0 : 1, most = row->type == OPTION_CODE ? CODE_MAX : NUMBER_MAX;
 	char *end;
 	long long value;
 
 	errno = 0;
 	value = strtoll(text, &end, 10);
-	if (errno || end == text || *end || value < 0 || value > NUMBER_MAX)
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s wants a number from 0 to %d, not \"%.60s\"", name,
-			NUMBER_MAX, text);
+	if (errno || end == text || *end || value < least || value > most)
+		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s wants a number from %lld to %lld, not \"%.60s\"", name,
+			least, most, text);
 	*number = value;
 	return OUTCOME_OK;
 }
@@ -72,7 +74,8 @@ static enum outcome read_value(
 		*(bool *)member = true;
 		return OUTCOME_OK;
 	case OPTION_NUMBER:
-		return read_number(text, member, name, fault);
+	case OPTION_CODE:
+		return read_number(text, row, name, member, fault);
 	case OPTION_DURATION:
 	case OPTION_LIFE:
 		return duration_parse(name, text, row->type == OPTION_DURATION, member, fault);

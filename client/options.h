@@ -30,7 +30,8 @@ enum option_type {
 	OPTION_LINK,	 /* const char *: http or https */
 	OPTION_PATH,	 /* const char *, unchecked */
 	OPTION_CHOICE,	 /* const char *: one of the words in the argument's name, "open|hold" */
-	OPTION_NUMBER,	 /* int64_t, 0 to 10000 */
+	OPTION_NUMBER,	 /* int64_t, 1 to 1000 */
+	OPTION_CODE,	 /* int64_t, 0 to 255: an exit code */
 	OPTION_DURATION, /* int64_t, milliseconds, from 0 */
 	OPTION_LIFE	 /* int64_t, milliseconds, above 0 */
 };
