@@ -31,12 +31,13 @@ outer := $(wildcard tests/sql/*.c tests/http/*.c tests/e2e/*.c)
 sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer)
 headers := $(wildcard server/*.h server/*/*.h client/*.h client/*/*.h tests/*/*.h)
 scripts := $(shell grep -lrs '^\#!/bin/\(ba\)\?sh' scripts tests .ci)
+plugin := $(wildcard scripts/capistrano/*.rb scripts/capistrano/*/*.rb)
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 programs := $(if $(wildcard server/main.c),$(B)/deploy-gated) $(if $(wildcard client/main.c),$(B)/deploy-gate)
 tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer))
 
-checks := $(addprefix lint-,layers format size banned shell cppcheck $(if $(wildcard README.md),settings))
+checks := $(addprefix lint-,layers format size banned shell ruby cppcheck $(if $(wildcard README.md),settings))
 .PHONY: all help tests test asan lint $(checks) format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -61,6 +62,7 @@ format: ## take over what clang-format wants; blanks inside lines stay
 install: all ## install into $(DESTDIR)$(PREFIX)
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install $(programs) $(DESTDIR)$(PREFIX)/bin
+	for file in $(plugin); do install -D -m 644 $$file $(DESTDIR)$(PREFIX)/share/deploy-gate/$${file#scripts/}; done
 
 clean: ## remove what was built
 	rm -rf $(B) $(B)-asan
@@ -114,6 +116,8 @@ lint-banned:
 	$(Q)scripts/check-banned $(sources) $(headers)
 lint-shell:
 	$(Q)shellcheck $(scripts)
+lint-ruby:
+	$(Q)for file in $(plugin); do ruby -wc $$file >/dev/null || exit 1; done
 lint-settings: $(B)/deploy-gated
 	$(Q)scripts/check-settings $< README.md
 lint-cppcheck:
