@@ -106,9 +106,9 @@ bool gate_covers(const char *ancestor, const char *gate)
 	return strncmp(ancestor, gate, length) == 0 && (gate[length] == '\0' || gate[length] == '.');
 }
 
-size_t gate_parent_len(const char *gate)
+size_t gate_parent_len(const char *gate, size_t length)
 {
-	const char *dot = strrchr(gate, '.');
+	const char *dot = memrchr(gate, '.', length);
 
 	return dot ? (size_t)(dot - gate) : 0;
 }

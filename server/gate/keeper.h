@@ -46,6 +46,8 @@ enum change_kind {
 	CHANGE_UNCLAIM,
 	CHANGE_TICK,
 	CHANGE_JOBS_WAIT,
+	CHANGE_LEAVE,
+	CHANGE_FORGET,
 	CHANGE_COUNT
 };
 
@@ -61,7 +63,7 @@ enum read_kind {
 
 struct keeper *keeper_new(struct uv_loop_s *, const struct config *, const struct log *);
 
-/* Only once the loop ran dry of it: see keeper_stop. */
+/* Once the loop ran dry of it: see keeper_stop. */
 void keeper_free(struct keeper *);
 
 /* Connects; goes on reconnecting until keeper_stop. */
@@ -70,8 +72,8 @@ void keeper_start(struct keeper *);
 /* Answers whatever waits with UNAVAILABLE and refuses what comes, but keeps its sessions. */
 void keeper_leave(struct keeper *);
 
-/* Gives up the sessions; stopped() runs once nothing of the keeper is left on the loop. */
-void keeper_stop(struct keeper *, void (*stopped)(void *), void *context);
+/* Hands its leases to another replica, if there is one, and gives up its sessions. Within 2 s the loop runs dry of it. */
+void keeper_stop(struct keeper *);
 
 /* Whether every session is up and verified; if not, why[] says which and why not. */
 bool keeper_ready(const struct keeper *, char why[static 256]);

@@ -139,9 +139,9 @@ begin
 		'passes', deploy_gate.passes_json(name, at),
 		'waiting', deploy_gate.waiting_json(name, at),
 		'freeze', null,
-		'eta_ms', case when w.ended_at is null then
-			greatest(g.typical_ms - deploy_gate.ms_between(w.closed_at, at), 0)
-			else deploy_gate.ms_between(at, w.opens_at) end);
+		'eta_ms', case when w.ended_at is not null then deploy_gate.ms_between(at, w.opens_at)
+			when g.typical_ms is not null and w.closed_at is not null then
+				greatest(g.typical_ms - deploy_gate.ms_between(w.closed_at, at), 0) end);
 end $$;
 
 -- The gate on the path of this one that somebody outside holds, nearest first.

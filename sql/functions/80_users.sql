@@ -115,22 +115,23 @@ create or replace function deploy_gate.force_open(gate text, reason text) return
 language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
 declare
 	name text := deploy_gate.checked(gate);
-	shut record;
+	shut_by text;
+	shut_lease text;
 begin
 	perform deploy_gate.must_see_commits(), deploy_gate.check_reason(reason);
-	select s.by, s.lease into shut from deploy_gate.shutter(name) s;
-	if shut.lease is null and deploy_gate.hindrance(name, false) is not null then
+	select s.by, s.lease into shut_by, shut_lease from deploy_gate.shutter(name) s;
+	if shut_lease is null and deploy_gate.hindrance(name, false) is not null then
 		raise exception 'deploy-gate: the service cannot open %: %', name, deploy_gate.hindrance(name, false)
 			using errcode = '55000', hint = 'End that session, for instance by pg_terminate_backend(pid).';
-	elsif shut.lease is null then
+	elsif shut_lease is null then
 		raise exception 'deploy-gate: nothing shuts %', name using errcode = '55000';
-	elsif shut.by <> name then
+	elsif shut_by <> name then
 		raise exception 'deploy-gate: % is shut by one above it: %', name, deploy_gate.hindrance(name, false)
-			using errcode = '55000', hint = format('Open %s, if it is meant.', shut.by);
+			using errcode = '55000', hint = format('Open %s, if it is meant.', shut_by);
 	end if;
-	insert into deploy_gate.request (kind, gate, lease, reason, by) values ('force_open', name, shut.lease, $2, session_user);
+	insert into deploy_gate.request (kind, gate, lease, reason, by) values ('force_open', name, shut_lease, $2, session_user);
 	perform pg_notify('deploy_gate', '!');
-	return shut.lease;
+	return shut_lease;
 end $$;
 comment on function deploy_gate.force_open(text, text) is
 	'Asks the service to end the window, or the crashed state, that shuts the gate now, whosever it is; returns the id of that

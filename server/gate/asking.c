@@ -1,0 +1,170 @@
+/* asking: the calls that are one change or one read and do not wait for a gate. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/die.h"
+#include "gate/parts.h"
+#include "pg/batch.h"
+#include "pg/change.h"
+#include "pg/reads.h"
+
+enum { PATIENCE_MS = 15000, ASK_AGAIN_MS = 50 };
+
+struct asking {
+	struct task task;
+	struct change change;
+	struct read read;
+	char *request;
+	bool was_up;			/* when it arrived: then it may be asked again after an outage */
+	bool under_way;
+	uint64_t until_ms;
+	void (*then)(struct keeper *);
+};
+
+static const struct {
+	const char *statement;
+	bool after_drop;		/* the answer promises that the gate is free */
+} changes[CHANGE_COUNT] = {
+	[CHANGE_CLOSE] = { "change_close", false },
+	[CHANGE_OPEN] = { "change_open", true },
+	[CHANGE_FORCE_OPEN] = { "change_force_open", true },
+	[CHANGE_RENEW] = { "change_renew", false },
+	[CHANGE_RELEASE] = { "change_release", true },
+	[CHANGE_AMEND] = { "change_amend", false },
+	[CHANGE_UNCLAIM] = { "change_unclaim", false },
+	[CHANGE_TICK] = { "change_tick", false },
+	[CHANGE_JOBS_WAIT] = { "change_jobs_wait", false },
+	[CHANGE_LEAVE] = { "change_leave", true },
+	[CHANGE_FORGET] = { "change_forget", false },
+};
+
+static const char *const reads[READ_COUNT] = {
+	[READ_GATES] = "read_gates",
+	[READ_GATE] = "read_gate",
+	[READ_LEASE] = "read_lease",
+	[READ_EVENTS] = "read_events",
+	[READ_REPLICAS] = "read_replicas",
+};
+
+const char *change_statement(enum change_kind kind)
+{
+	return changes[kind].statement;
+}
+
+static void release(struct task *task)
+{
+	struct asking *asking = (struct asking *)task;
+
+	free(asking->request);
+	free(asking);
+}
+
+/* What is under way is committed or not whether anybody listens or not. */
+static void hang_up(struct task *task)
+{
+	struct asking *asking = (struct asking *)task;
+
+	if (!asking->under_way)
+		task_end(task);
+}
+
+static void leave(struct task *task)
+{
+	struct asking *asking = (struct asking *)task;
+
+	if (!asking->under_way)
+		task_answer(task, OUTCOME_UNAVAILABLE, NULL, task_leaving);
+}
+
+static const struct task_verbs verbs = { .hang_up = hang_up, .leave = leave, .release = release };
+
+static void finish(struct asking *asking, enum outcome outcome, const char *body)
+{
+	struct keeper *k = asking->task.keeper;
+	void (*then)(struct keeper *) = asking->then;
+
+	task_answer(&asking->task, outcome, body, outcome == OUTCOME_UNAVAILABLE ? task_unreachable : NULL);
+	if (then)
+		then(k);
+}
+
+static void ask_change(uv_timer_t *timer)
+{
+	struct asking *asking = timer->data;
+
+	if (!keeper_writes(asking->task.keeper) && uv_now(timer->loop) < asking->until_ms) {
+		task_wake_in(&asking->task, ASK_AGAIN_MS, ask_change);
+		return;
+	}
+	asking->under_way = true;
+	batch_add(asking->task.keeper->batch, &asking->change);
+	keeper_nudge(asking->task.keeper);
+}
+
+static void changed(struct change *change, enum outcome outcome, const char *body)
+{
+	struct asking *asking = (struct asking *)((char *)change - offsetof(struct asking, change));
+	struct keeper *k = asking->task.keeper;
+
+	asking->under_way = false;
+	if (outcome == OUTCOME_UNAVAILABLE && asking->was_up && !change->once && !k->leaving &&
+		uv_now(k->loop) < asking->until_ms)
+		task_wake_in(&asking->task, ASK_AGAIN_MS, ask_change);
+	else
+		finish(asking, outcome, body);
+}
+
+static struct asking *asking_new(struct keeper *k, struct call *call, char *request)
+{
+	struct asking *asking = or_die(calloc(1, sizeof(*asking)));
+
+	asking->request = request;
+	asking->until_ms = uv_now(k->loop) + PATIENCE_MS;
+	asking->under_way = true;
+	task_start(&asking->task, k, &verbs, call);
+	return asking;
+}
+
+static struct asking *change_start(struct keeper *k, struct call *call, enum change_kind kind, char *request)
+{
+	struct asking *asking = asking_new(k, call, request);
+
+	asking->was_up = keeper_writes(k);
+	asking->change = (struct change){ .statement = changes[kind].statement,
+		.request = request,
+		.after_drop = changes[kind].after_drop,
+		.done = changed };
+	/* Asked twice without the lease it means, it would end the next window. */
+	asking->change.once = kind == CHANGE_FORCE_OPEN && !strstr(request, "\"lease\"");
+	batch_add(k->batch, &asking->change);
+	keeper_nudge(k);
+	return asking;
+}
+
+void keeper_change(struct keeper *k, struct call *call, enum change_kind kind, char *request)
+{
+	if (kind == CHANGE_CLOSE)
+		closing_start(k, call, request);
+	else
+		change_start(k, call, kind, request);
+}
+
+void keeper_post(struct keeper *k, enum change_kind kind, char *request, void (*done)(struct keeper *))
+{
+	change_start(k, NULL, kind, request)->then = done;
+}
+
+static void was_read(struct read *read, enum outcome outcome, const char *body)
+{
+	finish((struct asking *)((char *)read - offsetof(struct asking, read)), outcome, body);
+}
+
+void keeper_read(struct keeper *k, struct call *call, enum read_kind kind, char *request)
+{
+	struct asking *asking = asking_new(k, call, request);
+
+	asking->read = (struct read){ .statement = reads[kind], .request = request, .done = was_read };
+	reads_add(k->reads, &asking->read);
+	keeper_nudge(k);
+}

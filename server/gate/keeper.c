@@ -1,0 +1,215 @@
+#include "gate/keeper.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <utlist.h>
+
+#include "base/die.h"
+#include "config.h"
+#include "gate/parts.h"
+#include "gate/waiters.h"
+#include "pg/batch.h"
+#include "pg/reads.h"
+#include "pg/snapshot.h"
+
+const char task_unreachable[] = "PostgreSQL is out of reach, so nothing is known of any gate: ask again";
+const char task_leaving[] = "this replica is leaving: ask again, or another replica";
+
+/* Tasks. */
+
+void task_start(struct task *task, struct keeper *k, const struct task_verbs *verbs, struct call *call)
+{
+	task->verbs = verbs;
+	task->keeper = k;
+	task->call = call;
+	if (call)
+		call->task = task;
+	uv_timer_init(k->loop, &task->timer);
+	task->timer.data = task;
+	DL_APPEND(k->tasks, task);
+}
+
+static void task_closed(uv_handle_t *timer)
+{
+	struct task *task = timer->data;
+
+	task->verbs->release(task);
+}
+
+void task_end(struct task *task)
+{
+	DL_DELETE(task->keeper->tasks, task);
+	if (task->call)
+		task->call->task = NULL;
+	task->call = NULL;
+	uv_close((uv_handle_t *)&task->timer, task_closed);
+}
+
+void task_answer(struct task *task, enum outcome outcome, const char *body, const char *detail)
+{
+	struct call *call = task->call;
+
+	task_end(task);
+	if (call)
+		call->answered(call, &(struct answer){ outcome, body, detail });
+}
+
+void task_wake_in(struct task *task, uint64_t ms, uv_timer_cb wake)
+{
+	uv_timer_start(&task->timer, wake, ms, 0);
+}
+
+void keeper_hang_up(struct call *call)
+{
+	struct task *task = call->task;
+
+	if (!task)
+		return;
+	call->task = NULL;
+	task->call = NULL;
+	task->verbs->hang_up(task);
+}
+
+/* Sending. */
+
+static void send_all(uv_idle_t *idle)
+{
+	struct keeper *k = idle->data;
+
+	uv_idle_stop(idle);
+	batch_send(k->batch);
+	snapshot_send(k->snapshot);
+	reads_send(k->reads);
+}
+
+void keeper_nudge(struct keeper *k)
+{
+	if (!k->gone)
+		uv_idle_start(&k->idle, send_all);
+}
+
+bool keeper_writes(const struct keeper *k)
+{
+	return session_serves(k->members[SEAT_LOCKS].session);
+}
+
+bool keeper_reads(const struct keeper *k)
+{
+	return session_serves(k->members[SEAT_READS].session);
+}
+
+/* Life. */
+
+static void came_out_different(void *context, const char *gates)
+{
+	ticking_hear(context, gates, false);
+}
+
+static void falls_due(void *context, int64_t ms)
+{
+	if (ms >= 0)
+		ticking_soon(context, (uint64_t)ms);
+}
+
+struct keeper *keeper_new(struct uv_loop_s *loop, const struct config *config, const struct log *log)
+{
+	struct keeper *k = or_die(calloc(1, sizeof(*k)));
+
+	k->loop = loop;
+	k->config = config;
+	k->log = log;
+	token_make(k->replica);
+	gethostname(k->host, sizeof(k->host) - 1);
+	account_init(&k->account);
+	members_init(k);
+	k->batch = batch_new(loop,
+		&(struct batch_terms){ .session = k->members[SEAT_LOCKS].session,
+			.account = &k->account,
+			.log = log,
+			.context = k,
+			.changed = came_out_different,
+			.next_due = falls_due });
+	k->snapshot = snapshot_new(k->members[SEAT_READS].session, log);
+	k->reads = reads_new(k->members[SEAT_READS].session, log);
+	k->waiters = waiters_new();
+	uv_idle_init(loop, &k->idle);
+	k->idle.data = k;
+	uv_timer_init(loop, &k->parting);
+	k->parting.data = k;
+	return k;
+}
+
+void keeper_free(struct keeper *k)
+{
+	members_free(k);
+	batch_free(k->batch);
+	snapshot_free(k->snapshot);
+	reads_free(k->reads);
+	waiters_free(k->waiters);
+	account_release(&k->account);
+	looking_forget(k);
+	free(k->touch);
+	free(k->reported);
+	free(k);
+}
+
+void keeper_start(struct keeper *k)
+{
+	members_start(k);
+	ticking_start(k);
+}
+
+bool keeper_ready(const struct keeper *k, char why[static 256])
+{
+	static const char *const names[SEAT_COUNT] = { "locks", "reads", "listen" };
+
+	if (k->leaving) {
+		snprintf(why, 256, "this replica is leaving");
+		return false;
+	}
+	for (int i = 0; i < SEAT_COUNT; i++) {
+		if (session_serves(k->members[i].session))
+			continue;
+		snprintf(
+			why, 256, "the session for %s is not up: %.200s", names[i], session_why(k->members[i].session));
+		return false;
+	}
+	return true;
+}
+
+void keeper_leave(struct keeper *k)
+{
+	struct task *task, *next;
+
+	k->leaving = true;
+	DL_FOREACH_SAFE (k->tasks, task, next)
+		task->verbs->leave(task);
+}
+
+static void go(struct keeper *k)
+{
+	if (k->gone)
+		return;
+	k->gone = true;
+	ticking_stop(k);
+	members_stop(k);
+	batch_stop(k->batch);
+	snapshot_send(k->snapshot);
+	reads_send(k->reads);
+	uv_close((uv_handle_t *)&k->idle, NULL);
+	uv_close((uv_handle_t *)&k->parting, NULL);
+}
+
+static void go_anyway(uv_timer_t *timer)
+{
+	go(timer->data);
+}
+
+void keeper_stop(struct keeper *k)
+{
+	keeper_leave(k);
+	uv_timer_start(&k->parting, go_anyway, 2000, 0);
+	keeper_post(k, CHANGE_LEAVE, or_die(strdup("{}")), go);
+}

@@ -1,0 +1,361 @@
+/* looking: checks, and the jobs that wait. */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+#include <uthash.h>
+#include <utlist.h>
+
+#include "base/die.h"
+#include "base/json.h"
+#include "config.h"
+#include "gate/parts.h"
+#include "gate/waiters.h"
+#include "pg/snapshot.h"
+
+enum {
+	BLOCKED_FIRST_MS = 5,		/* a failed probe is asked again after 5, 10, 20, 40 ms … */
+	BLOCKED_LAST_MS = 100,
+	SEEN_TWICE_MS = 20,		/* somebody outside counts once seen twice, this far apart */
+	BLOCKED_PATIENCE_MS = 5000,
+	NOTED_MAX = 1000,
+	REPORTED_MAX = 100		/* jobs named for one gate */
+};
+
+struct looking {
+	struct task task;
+	struct look look;
+	struct waiter waiter;
+	struct gates *gates;
+	char inside[LEASE_ID_LEN + 1];	/* the lease the caller acts under, "" for none */
+	bool waits;			/* a wait, listed among the waiters; else a check */
+	bool under_way, again, was_up;
+	uint64_t until_ms;
+	uint64_t blocked_since_ms;	/* 0: not blocked */
+	uint64_t blocked_ms;		/* the pause before asking again */
+	int64_t since_s;		/* when it came, by the wall clock, for the list */
+	char *holder, *job;
+};
+
+/* A window of which the rows know that jobs wait behind it. */
+struct noted_lease {
+	UT_hash_handle hh;
+	char id[LEASE_ID_LEN + 1];
+};
+
+static void ask(struct looking *l)
+{
+	uint64_t now = uv_now(l->task.keeper->loop);
+
+	uv_timer_stop(&l->task.timer);
+	l->under_way = true;
+	l->again = false;
+	l->look.facts = now >= l->until_ms;
+	snapshot_join(l->task.keeper->snapshot, &l->look);
+	keeper_nudge(l->task.keeper);
+}
+
+static void ask_by_timer(uv_timer_t *timer)
+{
+	ask(timer->data);
+}
+
+static void wake(struct looking *l)
+{
+	if (l->under_way)
+		l->again = true;
+	else
+		ask(l);
+}
+
+static void wake_waiter(struct waiter *waiter)
+{
+	wake((struct looking *)((char *)waiter - offsetof(struct looking, waiter)));
+}
+
+static void release(struct task *task)
+{
+	struct looking *l = (struct looking *)task;
+
+	free(l->gates);
+	free(l->holder);
+	free(l->job);
+	free(l);
+}
+
+static void finish(struct looking *l, enum outcome outcome, const char *body, const char *detail)
+{
+	if (l->waits)
+		waiters_part(l->task.keeper->waiters, &l->waiter);
+	task_answer(&l->task, outcome, body, detail);
+}
+
+static void hang_up(struct task *task)
+{
+	struct looking *l = (struct looking *)task;
+
+	if (!l->under_way)
+		finish(l, OUTCOME_UNAVAILABLE, NULL, NULL);
+}
+
+static void leave(struct task *task)
+{
+	struct looking *l = (struct looking *)task;
+
+	if (!l->under_way)
+		finish(l, OUTCOME_UNAVAILABLE, NULL, task_leaving);
+}
+
+static void sweep(struct task *task)
+{
+	struct looking *l = (struct looking *)task;
+
+	if (l->waits && !l->under_way && !l->blocked_since_ms && keeper_reads(l->task.keeper))
+		ask(l);
+}
+
+static const struct task_verbs verbs = { .hang_up = hang_up, .leave = leave, .sweep = sweep, .release = release };
+
+void looking_forget(struct keeper *k)
+{
+	struct noted_lease *noted, *next;
+
+	HASH_ITER (hh, k->noted, noted, next) {
+		HASH_DEL(k->noted, noted);
+		free(noted);
+	}
+}
+
+/* That jobs wait behind this window is told to the rows once, so that its end leaves them a gap. */
+static void note_jobs_wait(struct keeper *k, const char *lease)
+{
+	struct noted_lease *noted;
+	char *request;
+
+	HASH_FIND_STR(k->noted, lease, noted);
+	if (noted || !keeper_writes(k))
+		return;
+	if (HASH_COUNT(k->noted) >= NOTED_MAX)
+		looking_forget(k);
+	noted = or_die(calloc(1, sizeof(*noted)));
+	snprintf(noted->id, sizeof(noted->id), "%s", lease);
+	HASH_ADD_STR(k->noted, id, noted);
+	if (asprintf(&request, "{\"lease\":\"%s\"}", noted->id) < 0)
+		die("out of memory");
+	keeper_post(k, CHANGE_JOBS_WAIT, request, NULL);
+}
+
+/* What one snapshot says about the whole set. */
+struct verdict {
+	bool known, blocked;
+	const char *unknown;		/* a gate that is not known */
+	const struct sight *shut;	/* what shuts it, or NULL */
+};
+
+static struct verdict judge(const struct looking *l, const struct sight *const *sights)
+{
+	struct verdict v = { .known = true };
+
+	for (unsigned i = 0; i < l->gates->count; i++) {
+		const struct sight *sight = sights[i];
+
+		if (!sight->known) {
+			v.known = false;
+			v.unknown = v.unknown ? v.unknown : gates_name(l->gates, i);
+		}
+		if (sight->state == SIGHT_SHUT && strcmp(sight->lease, l->inside) != 0)
+			v.shut = v.shut ? v.shut : sight;
+		v.blocked |= sight->state == SIGHT_BLOCKED;
+		if (sight->state == SIGHT_BLOCKED && sight->facts && !v.shut && l->blocked_since_ms &&
+			uv_now(l->task.keeper->loop) - l->blocked_since_ms >= SEEN_TWICE_MS)
+			v.shut = sight;
+	}
+	return v;
+}
+
+static void say_open(struct looking *l, bool known)
+{
+	finish(l, OUTCOME_OK, known ? "{\"state\":\"open\",\"known\":true}" : "{\"state\":\"open\",\"known\":false}",
+		NULL);
+}
+
+static void say_closed(struct looking *l, const char *facts)
+{
+	char *body = NULL;
+
+	if (facts && asprintf(&body, "{\"gate\":%s}", facts) < 0)
+		die("out of memory");
+	finish(l, OUTCOME_CLOSED, body, NULL);
+	free(body);
+}
+
+static void say_unknown(struct looking *l, const char *gate)
+{
+	char detail[256];
+
+	snprintf(detail, sizeof(detail), "the gate %s is not known here: declare it, or mind the spelling", gate);
+	finish(l, OUTCOME_NOT_FOUND, NULL, detail);
+}
+
+/* Shut: a wait goes on until its time is over, and then asks once more for the facts. */
+static void stay(struct looking *l, const struct sight *shut)
+{
+	uint64_t now = uv_now(l->task.keeper->loop);
+
+	l->blocked_since_ms = 0;
+	if (now >= l->until_ms && (l->look.facts || shut->state == SIGHT_BLOCKED)) {
+		say_closed(l, shut->facts);
+		return;
+	}
+	if (shut->lease && l->waits)
+		note_jobs_wait(l->task.keeper, shut->lease);
+	if (l->again || now >= l->until_ms)
+		ask(l);
+	else
+		task_wake_in(&l->task, l->until_ms - now, ask_by_timer);
+}
+
+/* A probe failed and it is not clear who is in the way: ours will go, others are asked after once more. */
+static void ask_again_soon(struct looking *l)
+{
+	uint64_t now = uv_now(l->task.keeper->loop);
+
+	if (!l->blocked_since_ms) {
+		l->blocked_since_ms = now;
+		l->blocked_ms = BLOCKED_FIRST_MS;
+	}
+	if (now >= l->until_ms && now - l->blocked_since_ms > BLOCKED_PATIENCE_MS) {
+		finish(l, OUTCOME_UNAVAILABLE, NULL,
+			"the gate's lock stays busy although nobody is known to hold it: ask again");
+		return;
+	}
+	task_wake_in(&l->task, l->blocked_ms, ask_by_timer);
+	l->blocked_ms = 2 * l->blocked_ms < BLOCKED_LAST_MS ? 2 * l->blocked_ms : BLOCKED_LAST_MS;
+}
+
+/* The database is away. What came during that is refused at once; what waited before goes on waiting until its own deadline. */
+static void outlast(struct looking *l)
+{
+	struct keeper *k = l->task.keeper;
+	uint64_t now = uv_now(k->loop);
+
+	l->blocked_since_ms = 0;
+	if (!l->waits || !l->was_up || now >= l->until_ms)
+		finish(l, OUTCOME_UNAVAILABLE, NULL, task_unreachable);
+	else
+		task_wake_in(&l->task, l->until_ms - now, ask_by_timer);
+}
+
+static void seen(struct look *look, const struct sight *const *sights)
+{
+	struct looking *l = (struct looking *)((char *)look - offsetof(struct looking, look));
+	struct keeper *k = l->task.keeper;
+	struct verdict v = { 0 };
+
+	l->under_way = false;
+	if (sights)
+		v = judge(l, sights);
+	if (!l->task.call)
+		finish(l, OUTCOME_UNAVAILABLE, NULL, NULL);
+	else if (k->leaving && !(sights && !v.shut && !v.blocked))
+		finish(l, OUTCOME_UNAVAILABLE, NULL, task_leaving);
+	else if (!sights)
+		outlast(l);
+	else if (v.unknown && k->config->known_gates_only)
+		say_unknown(l, v.unknown);
+	else if (v.shut)
+		stay(l, v.shut);
+	else if (v.blocked)
+		ask_again_soon(l);
+	else
+		say_open(l, v.known);
+}
+
+static struct looking *look_start(struct keeper *k, struct call *call, struct gates *gates, const char *inside)
+{
+	struct looking *l = or_die(calloc(1, sizeof(*l)));
+
+	l->gates = gates;
+	snprintf(l->inside, sizeof(l->inside), "%.*s", LEASE_ID_LEN, inside ? inside : "");
+	l->look.gates = gates;
+	l->look.seen = seen;
+	l->was_up = keeper_reads(k);
+	l->until_ms = uv_now(k->loop);
+	task_start(&l->task, k, &verbs, call);
+	return l;
+}
+
+void keeper_check(struct keeper *k, struct call *call, struct gates *gates, const char *inside)
+{
+	ask(look_start(k, call, gates, inside));
+}
+
+void keeper_wait(struct keeper *k, struct call *call, struct gates *gates, const struct wait_terms *terms)
+{
+	struct looking *l = look_start(k, call, gates, terms->inside);
+
+	l->waits = true;
+	l->until_ms += (uint64_t)terms->timeout_ms;
+	l->since_s = (int64_t)time(NULL);
+	l->holder = terms->holder ? or_die(strdup(terms->holder)) : NULL;
+	l->job = terms->job ? or_die(strdup(terms->job)) : NULL;
+	/* Among the waiters first, then ask: else what happens in between wakes nobody. */
+	l->waiter = (struct waiter){ .gates = gates, .wake = wake_waiter };
+	waiters_join(k->waiters, &l->waiter);
+	ask(l);
+}
+
+/* Who waits here. */
+
+static void report_job(cJSON *gate, const struct looking *l)
+{
+	cJSON *jobs = cJSON_GetObjectItemCaseSensitive(gate, "jobs"),
+	      *count = cJSON_GetObjectItemCaseSensitive(gate, "count");
+	char since[32];
+	struct tm utc;
+	time_t at = (time_t)l->since_s;
+	cJSON *job;
+
+	cJSON_SetNumberValue(count, count->valuedouble + 1);
+	if (count->valuedouble > REPORTED_MAX)
+		return;
+	strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%S.000Z", gmtime_r(&at, &utc));
+	job = or_die(cJSON_CreateObject());
+	json_add_text(job, "holder", l->holder);
+	json_add_text(job, "job", l->job);
+	json_add_text(job, "since", since);
+	cJSON_AddItemToArray(jobs, job);
+}
+
+static cJSON *reported_gate(cJSON *report, const char *name)
+{
+	cJSON *gate = cJSON_GetObjectItemCaseSensitive(report, name);
+
+	if (gate)
+		return gate;
+	gate = or_die(cJSON_AddObjectToObject(report, name));
+	or_die(cJSON_AddNumberToObject(gate, "count", 0));
+	or_die(cJSON_AddArrayToObject(gate, "jobs"));
+	return gate;
+}
+
+char *looking_report(const struct keeper *k)
+{
+	cJSON *report = or_die(cJSON_CreateObject());
+	const struct task *task;
+	char *text;
+
+	DL_FOREACH (k->tasks, task) {
+		const struct looking *l = (const struct looking *)task;
+
+		if (task->verbs != &verbs || !l->waits)
+			continue;
+		for (unsigned i = 0; i < l->gates->count; i++)
+			report_job(reported_gate(report, gates_name(l->gates, i)), l);
+	}
+	text = json_print(report);
+	cJSON_Delete(report);
+	return text;
+}

@@ -1,0 +1,113 @@
+/* parts: what the files of the keeper share. A task is one call while the keeper has it; each kind of task has a file of its own.
+ * If you add a kind, also give it a row of verbs. */
+#ifndef GATE_PARTS_H
+#define GATE_PARTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/names.h"
+#include "gate/keeper.h"
+#include "pg/account.h"
+#include "pg/session.h"
+
+struct batch;
+struct change;
+struct reads;
+struct snapshot;
+struct waiters;
+
+struct task_verbs {
+	void (*hang_up)(struct task *);		/* the call is gone: end, now or when the answer is there */
+	void (*leave)(struct task *);		/* this replica leaves: answer what waits with UNAVAILABLE */
+	void (*sweep)(struct task *);		/* look again, in case a hint was lost; may be NULL */
+	void (*release)(struct task *);		/* free what hangs off it, and itself */
+};
+
+struct task {
+	const struct task_verbs *verbs;
+	struct keeper *keeper;
+	struct call *call;			/* NULL once the client hung up, or for what nobody asked */
+	uv_timer_t timer;
+	struct task *prev, *next;
+};
+
+enum seat { SEAT_LOCKS, SEAT_READS, SEAT_LISTEN, SEAT_COUNT };
+
+/* A session and its registration. */
+struct member {
+	struct keeper *keeper;
+	enum seat seat;
+	struct session *session;
+	struct flight registration;
+	char why[SESSION_WHY_MAX];
+	int64_t number;
+	uv_timer_t again;
+};
+
+struct keeper {
+	struct uv_loop_s *loop;
+	const struct config *config;
+	const struct log *log;
+	char replica[TOKEN_MADE_LEN + 1];	/* random word of this process */
+	char host[256];
+	struct member members[SEAT_COUNT];
+	struct account account;
+	struct batch *batch;
+	struct snapshot *snapshot;
+	struct reads *reads;
+	struct waiters *waiters;
+	struct task *tasks;
+	struct noted_lease *noted;		/* windows of which the rows know that jobs wait */
+	uv_idle_t idle;				/* runs while there is something to send */
+	uv_timer_t tick, sweep, forget;
+	struct change *ticking;			/* the tick under way */
+	char *touch;				/* gates that others announced, by commas, for the next tick */
+	char *reported;				/* the waiting jobs as last told to the rows */
+	int64_t last_claim;
+	bool leaving, gone;
+	uv_timer_t parting;			/* bounds the handing over */
+};
+
+/* Something was added to the batch, the snapshot or the reads: it is sent before the loop sleeps. */
+void keeper_nudge(struct keeper *);
+
+/* Whether changes, or looks and reads, can be answered now. */
+bool keeper_writes(const struct keeper *);
+bool keeper_reads(const struct keeper *);
+
+/* Starts and ends a task. task_answer ends it too; the answer goes nowhere where the call is gone. */
+void task_start(struct task *, struct keeper *, const struct task_verbs *, struct call *);
+void task_end(struct task *);
+void task_answer(struct task *, enum outcome, const char *body, const char *detail);
+void task_wake_in(struct task *, uint64_t ms, uv_timer_cb);
+extern const char task_unreachable[];		/* the sentence for UNAVAILABLE */
+extern const char task_leaving[];
+
+/* A change that no client waits for; request is taken. done may be NULL. */
+void keeper_post(struct keeper *, enum change_kind, char *request, void (*done)(struct keeper *));
+
+/* asking */
+const char *change_statement(enum change_kind);
+
+/* closing: the tasks behind CHANGE_CLOSE; request is taken. */
+void closing_start(struct keeper *, struct call *, char *request);
+
+/* ticking: expiry, stamps, the sweep and what others announced. */
+void ticking_start(struct keeper *);
+void ticking_stop(struct keeper *);
+void ticking_soon(struct keeper *, uint64_t ms);
+void ticking_hear(struct keeper *, const char *gates, bool from_others);
+
+/* looking: the jobs that wait here, as JSON by gate. The result is the caller's (free). */
+char *looking_report(const struct keeper *);
+void looking_forget(struct keeper *);
+
+/* membership: the three sessions. */
+void members_init(struct keeper *);
+void members_start(struct keeper *);
+void members_stop(struct keeper *);
+void members_free(struct keeper *);
+
+#endif

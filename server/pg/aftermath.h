@@ -1,0 +1,38 @@
+/* aftermath: the second, tiny transaction behind a batch. It drops the locks that nobody wants any more and announces the gates
+ * that changed; never in the first, because a commit that notifies takes a cluster-wide lock through fsync.
+ * Owns the changes whose answer waits for it. Two take turns: one is composed while the other is in flight. */
+#ifndef PG_AFTERMATH_H
+#define PG_AFTERMATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pg/account.h"
+#include "pg/change.h"
+#include "pg/session.h"
+
+enum { ANNOUNCEMENT_MAX = 7000 };	/* bytes; beyond, everybody is told to look at everything */
+
+struct aftermath {
+	struct flight flight;
+	struct session *session;
+	void *context;
+	/* It is over: failed says that a lock to be dropped was not held, or that nothing is known. Then compose anew. */
+	void (*landed)(void *context, struct aftermath *, bool failed);
+	struct account drop;
+	char announcement[ANNOUNCEMENT_MAX + 256];
+	struct changes waiting;
+	bool in_flight;
+};
+
+void aftermath_init(struct aftermath *, struct session *, void (*landed)(void *, struct aftermath *, bool), void *context);
+void aftermath_release(struct aftermath *);
+
+void aftermath_drop(struct aftermath *, int64_t key, char mode);
+void aftermath_announce(struct aftermath *, const char *gate);
+void aftermath_clear(struct aftermath *);
+
+/* Sends it, and takes what it drops off the account. false: there is nothing to send, and what waited has been answered. */
+bool aftermath_send(struct aftermath *, struct account *);
+
+#endif

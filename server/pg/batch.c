@@ -1,0 +1,376 @@
+#include "pg/batch.h"
+
+#include <inttypes.h>
+#include <libpq-fe.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "base/die.h"
+#include "base/log.h"
+#include "pg/account.h"
+#include "pg/aftermath.h"
+#include "pg/cells.h"
+#include "pg/change.h"
+#include "pg/session.h"
+
+enum { CHANGES_MAX = 256, DEADLINE_MS = 10000, BEGIN_AGAIN_MS = 20 };
+
+struct batch {
+	struct batch_terms terms;
+	int64_t number;
+	bool serves, doubt;		/* doubt: the account has to be read again */
+	bool everything;		/* the next settle looks at everything held */
+	struct changes queue, aboard;
+	bool in_flight;
+	struct flight flight, audit;
+	struct change *cursor;		/* aboard, whose result comes next */
+	enum { FINE, BEGIN_FAILED, CHANGE_FAILED } trouble;
+	struct aftermath after[2];
+	struct aftermath *composing;	/* the other may be in flight */
+	uv_timer_t pause;
+	bool pausing;
+};
+
+static void pause_over(uv_timer_t *timer)
+{
+	struct batch *b = timer->data;
+
+	b->pausing = false;
+	batch_send(b);
+}
+
+static void after_landed(void *context, struct aftermath *after, bool failed)
+{
+	struct batch *b = context;
+
+	if (failed) {
+		log_write(b->terms.log, LOG_WARN, "locks_in_doubt", "why", "what was to be dropped may not have been held", NULL);
+		b->doubt = b->everything = true;
+	}
+	if (*after->announcement)
+		b->terms.changed(b->terms.context, after->announcement);
+	aftermath_clear(after);
+	changes_answer(&after->waiting);
+	batch_send(b);
+}
+
+struct batch *batch_new(struct uv_loop_s *loop, const struct batch_terms *terms)
+{
+	struct batch *b = or_die(calloc(1, sizeof(*b)));
+
+	b->terms = *terms;
+	changes_init(&b->queue);
+	changes_init(&b->aboard);
+	for (int i = 0; i < 2; i++)
+		aftermath_init(&b->after[i], terms->session, after_landed, b);
+	b->composing = &b->after[0];
+	uv_timer_init(loop, &b->pause);
+	b->pause.data = b;
+	return b;
+}
+
+void batch_free(struct batch *b)
+{
+	for (int i = 0; i < 2; i++)
+		aftermath_release(&b->after[i]);
+	free(b);
+}
+
+void batch_start(struct batch *b, int64_t number)
+{
+	b->number = number;
+	b->serves = b->everything = true;
+	b->doubt = false;
+	account_clear(b->terms.account);
+}
+
+int64_t batch_number(const struct batch *b)
+{
+	return b->number;
+}
+
+void batch_halt(struct batch *b)
+{
+	b->serves = false;
+	account_clear(b->terms.account);
+	changes_fail(&b->queue, OUTCOME_UNAVAILABLE);
+}
+
+void batch_stop(struct batch *b)
+{
+	batch_halt(b);
+	uv_close((uv_handle_t *)&b->pause, NULL);
+}
+
+void batch_add(struct batch *b, struct change *change)
+{
+	change->alone = false;
+	changes_add(&b->queue, change);
+}
+
+/* The first transaction: its results. */
+
+/* The columns of the query "settle". */
+enum { WHAT, LEASE, OUTCOME, KEY, MODE, BODY };
+
+static void note_close(struct batch *b, const PGresult *rows, int row)
+{
+	for (struct change *c = b->aboard.first; c; c = c->next) {
+		if (!c->settling || !c->close || strcmp(c->close, cell_text(rows, row, LEASE)) != 0)
+			continue;
+		c->settling = false;
+		c->outcome = outcome_of_word(cell_text(rows, row, OUTCOME));
+		free(c->body);
+		c->body = cell_copy(rows, row, BODY);
+	}
+}
+
+static void note_settled(struct batch *b, const PGresult *rows, int i)
+{
+	const char *what = cell_text(rows, i, WHAT), *mode = cell_text(rows, i, MODE);
+	int64_t key = cell_number(rows, i, KEY, -1);
+
+	if (strcmp(what, "took") == 0)
+		account_add(b->terms.account, key, *mode);
+	else if (strcmp(what, "drop") == 0)
+		aftermath_drop(b->composing, key, *mode);
+	else if (strcmp(what, "close") == 0)
+		note_close(b, rows, i);
+	else if (strcmp(what, "changed") == 0)
+		aftermath_announce(b->composing, cell_text(rows, i, LEASE));
+	else
+		b->terms.next_due(b->terms.context, key);
+}
+
+/* What says nothing about the changes: somebody was in the way of begin. */
+static bool passes(const char *sqlstate)
+{
+	const char *const passing[] = { "55P03", "40P01", "40001" };
+
+	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
+		if (strcmp(sqlstate, passing[i]) == 0)
+			return true;
+	return false;
+}
+
+static void note_trouble(struct batch *b, const char *statement, const PGresult *result)
+{
+	const char *sqlstate = result_sqlstate(result);
+
+	if (PQresultStatus(result) != PGRES_FATAL_ERROR)
+		return;
+	b->trouble = passes(sqlstate) ? BEGIN_FAILED : CHANGE_FAILED;
+	log_write(b->terms.log, b->trouble == BEGIN_FAILED ? LOG_INFO : LOG_ERROR, "batch_failed", "statement", statement, "sqlstate",
+		  sqlstate, "why", result_message(result), NULL);
+	if (strcmp(sqlstate, "DG001") == 0)
+		session_drop(b->terms.session, "superseded by another session");
+	if (strcmp(sqlstate, "53200") == 0 && b->aboard.first)
+		b->aboard.first->outcome = OUTCOME_TOO_MANY;
+}
+
+static void note_change(struct change *change, const PGresult *result)
+{
+	const char *word = cell_text(result, 0, 0);
+
+	change->settling = strcmp(word, "settling") == 0;
+	change->outcome = change->settling ? OUTCOME_INTERNAL : outcome_of_word(word);
+	change->body = cell_copy(result, 0, 1);
+}
+
+static void batch_result(struct flight *flight, unsigned index, const PGresult *result)
+{
+	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, flight));
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
+		note_trouble(b, index == 0 ? "begin" : b->cursor ? b->cursor->statement : "settle", result);
+	} else if (index > 0 && b->cursor) {
+		note_change(b->cursor, result);
+		b->cursor = b->cursor->next;
+	} else if (index > 0) {
+		for (int i = 0; i < PQntuples(result); i++)
+			note_settled(b, result, i);
+	}
+}
+
+/* The first transaction: how it came out. */
+
+static void committed(struct batch *b)
+{
+	struct changes aboard = b->aboard;
+
+	b->everything = false;
+	changes_init(&b->aboard);
+	while (aboard.first) {
+		struct change *change = changes_take(&aboard);
+
+		if (change->after_drop)
+			changes_add(&b->composing->waiting, change);
+		else
+			change_answer(change);
+	}
+	if (aftermath_send(b->composing, b->terms.account))
+		b->composing = b->composing == &b->after[0] ? &b->after[1] : &b->after[0];
+}
+
+/* Rolled back: what begin could not do goes again as it was; where a change or settle raised, each goes alone, so that only the
+ * culprit fails. Advisory locks do not roll back: the account is read again. */
+static void rolled_back(struct batch *b)
+{
+	struct change *only = b->aboard.first;
+
+	aftermath_clear(b->composing);
+	b->doubt = b->everything = true;
+	if (b->trouble == CHANGE_FAILED && only && !only->next && only->alone) {
+		if (only->outcome != OUTCOME_TOO_MANY)
+			only->outcome = OUTCOME_INTERNAL;
+		free(only->body);
+		only->body = NULL;
+		changes_answer(&b->aboard);
+		return;
+	}
+	for (struct change *c = b->aboard.first; c; c = c->next) {
+		free(c->body);
+		c->body = NULL;
+		c->alone |= b->trouble == CHANGE_FAILED;
+	}
+	changes_put_back(&b->queue, &b->aboard);
+	if (b->trouble == BEGIN_FAILED) {
+		b->pausing = true;
+		uv_timer_start(&b->pause, pause_over, BEGIN_AGAIN_MS, 0);
+	}
+}
+
+static void batch_landed(struct flight *flight, bool arrived)
+{
+	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, flight));
+
+	b->in_flight = false;
+	if (!arrived) {
+		aftermath_clear(b->composing);
+		changes_fail(&b->aboard, OUTCOME_UNAVAILABLE);
+	} else if (flight->failed) {
+		rolled_back(b);
+	} else {
+		committed(b);
+	}
+	batch_send(b);
+}
+
+/* The account, read again. */
+
+static void audit_result(struct flight *flight, unsigned index, const PGresult *result)
+{
+	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, audit));
+
+	(void)index;
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		return;
+	account_clear(b->terms.account);
+	for (int i = 0; i < PQntuples(result); i++)
+		account_add(b->terms.account, cell_number(result, i, 0, 0), *cell_text(result, i, 1));
+}
+
+static void audited(struct flight *flight, bool arrived)
+{
+	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, audit));
+
+	b->in_flight = false;
+	b->doubt = false;
+	if (arrived && flight->failed)
+		session_drop(b->terms.session, "the locks held could not be read");
+	else
+		batch_send(b);
+}
+
+static void send_audit(struct batch *b, const char *number)
+{
+	b->in_flight = true;
+	b->audit = (struct flight){ .deadline_ms = DEADLINE_MS, .result = audit_result, .landed = audited };
+	session_fly(b->terms.session, &b->audit);
+	session_add(b->terms.session, "held_locks", 1, &number);
+	session_depart(b->terms.session);
+}
+
+/* Sending. */
+
+/* Takes aboard what goes out together: a change that is to go alone does. */
+static void board(struct batch *b)
+{
+	unsigned count = 0;
+
+	while (b->queue.first && count < CHANGES_MAX && !(count && b->queue.first->alone)) {
+		struct change *change = changes_take(&b->queue);
+
+		changes_add(&b->aboard, change);
+		change->settling = false;
+		change->body = NULL;
+		b->everything |= change->everything;
+		count++;
+		if (change->alone)
+			break;
+	}
+	b->cursor = b->aboard.first;
+}
+
+static char *closes_literal(const struct batch *b)
+{
+	char *text = NULL;
+	const char *comma = "";
+	size_t size;
+	FILE *out = or_die(open_memstream(&text, &size));
+
+	fputc('{', out);
+	for (const struct change *c = b->aboard.first; c; c = c->next) {
+		if (!c->close)
+			continue;
+		fprintf(out, "%s%s", comma, c->close);
+		comma = ",";
+	}
+	fputc('}', out);
+	fclose(out);
+	return or_die(text);
+}
+
+static void send_batch(struct batch *b, const char *number)
+{
+	char *x = account_literal(b->terms.account, 'x'), *s = account_literal(b->terms.account, 's');
+	char *closes;
+
+	board(b);
+	closes = closes_literal(b);
+	b->in_flight = true;
+	b->trouble = FINE;
+	b->flight = (struct flight){ .deadline_ms = DEADLINE_MS, .result = batch_result, .landed = batch_landed };
+	session_fly(b->terms.session, &b->flight);
+	session_add(b->terms.session, "begin", 1, &number);
+	for (const struct change *c = b->aboard.first; c; c = c->next)
+		session_add(b->terms.session, c->statement, 1, &c->request);
+	session_add(b->terms.session, "settle", 4, (const char *const[]){ x, s, b->everything ? "t" : "f", closes });
+	session_depart(b->terms.session);
+	free(closes);
+	free(x);
+	free(s);
+}
+
+void batch_send(struct batch *b)
+{
+	char number[24];
+
+	if (!b->queue.first || b->in_flight || b->pausing)
+		return;
+	if (!b->serves || !session_serves(b->terms.session)) {
+		changes_fail(&b->queue, OUTCOME_UNAVAILABLE);
+		return;
+	}
+	/* The one being composed next must have landed: two in flight are one more than anybody needs. */
+	if (b->composing->in_flight)
+		return;
+	snprintf(number, sizeof(number), "%" PRId64, b->number);
+	if (b->doubt)
+		send_audit(b, number);
+	else
+		send_batch(b, number);
+}

@@ -1,0 +1,46 @@
+/* change: one change of the leases, as the batch takes it, and lists of them. */
+#ifndef PG_CHANGE_H
+#define PG_CHANGE_H
+
+#include <stdbool.h>
+
+#include "base/outcome.h"
+
+struct change {
+	const char *statement;		/* "change_close" */
+	const char *request;		/* its one JSON object; the owner's, unchanged until done() */
+	const char *close;		/* id of the lease where settle tells how it came out; else NULL */
+	bool after_drop;		/* the answer waits until the locks that nobody wants any more are dropped */
+	bool everything;		/* settle everything this session holds, not only what the batch touched */
+	bool once;			/* not to be asked again where the outcome of the first time is unknown */
+	/* body is JSON or NULL, valid during the call. UNAVAILABLE: the session is not up, or was lost before the outcome
+	 * was known; the same change may be added again. */
+	void (*done)(struct change *, enum outcome, const char *body);
+	/* The batch's: */
+	struct change *next;
+	enum outcome outcome;
+	char *body;
+	bool settling, alone;
+};
+
+struct changes {
+	struct change *first, **last;
+};
+
+void changes_init(struct changes *);
+void changes_add(struct changes *, struct change *);
+
+/* The first, taken out; NULL for none. */
+struct change *changes_take(struct changes *);
+
+/* Puts all of one list before the other, and leaves it empty. */
+void changes_put_back(struct changes *, struct changes *before);
+
+/* Hands a change back to its owner with its outcome and body. */
+void change_answer(struct change *);
+void changes_answer(struct changes *);
+
+/* The same for all of them, with this outcome and no body. */
+void changes_fail(struct changes *, enum outcome);
+
+#endif

@@ -1,0 +1,446 @@
+#include "pg/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <uv.h>
+
+#include "base/die.h"
+#include "base/log.h"
+#include "pg/cells.h"
+#include "pg/resolve.h"
+#include "pg/verify.h"
+
+enum {
+	CONNECT_MS = 10000,		/* for one attempt, from looking the host up to the last statement prepared */
+	BACKOFF_FIRST_MS = 50,
+	BACKOFF_LAST_MS = 2000
+};
+
+enum session_state {
+	SESSION_RESTING,
+	SESSION_RESOLVING,
+	SESSION_CONNECTING,
+	SESSION_VERIFYING,
+	SESSION_VERIFIED,
+	SESSION_STOPPED
+};
+
+struct session {
+	struct session_terms terms;
+	struct uv_loop_s *loop;
+	enum session_state state;
+	bool serves, dropped;
+	PGconn *connection;
+	uv_poll_t *poll;		/* on the connection's socket, NULL without */
+	int poll_fd;
+	uv_timer_t timer;		/* next attempt, or the deadline of what is under way */
+	struct resolve *resolve;
+	struct flight *first, **last;	/* under way, oldest first */
+	struct flight *boarding;
+	struct flight greeting;		/* verifies and prepares */
+	unsigned failures;		/* attempts since it last served */
+	char why[SESSION_WHY_MAX];
+	char cluster[VERIFY_CLUSTER_MAX];
+};
+
+static void attempt(uv_timer_t *);
+static void on_socket(uv_poll_t *, int status, int events);
+
+struct session *session_new(struct uv_loop_s *loop, const struct session_terms *terms)
+{
+	struct session *s = or_die(calloc(1, sizeof(*s)));
+
+	s->terms = *terms;
+	s->loop = loop;
+	s->last = &s->first;
+	uv_timer_init(loop, &s->timer);
+	s->timer.data = s;
+	snprintf(s->why, sizeof(s->why), "not connected yet");
+	return s;
+}
+
+void session_start(struct session *s)
+{
+	uv_timer_start(&s->timer, attempt, 0, 0);
+}
+
+void session_free(struct session *s)
+{
+	free(s);
+}
+
+/* The socket, on the loop. */
+
+static void free_handle(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void unwatch(struct session *s)
+{
+	if (!s->poll)
+		return;
+	uv_poll_stop(s->poll);
+	uv_close((uv_handle_t *)s->poll, free_handle);
+	s->poll = NULL;
+}
+
+static void watch(struct session *s, int events)
+{
+	int fd = PQsocket(s->connection);
+
+	if (s->poll && s->poll_fd != fd)
+		unwatch(s);
+	if (!s->poll) {
+		s->poll = or_die(calloc(1, sizeof(*s->poll)));
+		s->poll->data = s;
+		s->poll_fd = fd;
+		uv_poll_init(s->loop, s->poll, fd);
+	}
+	uv_poll_start(s->poll, events, on_socket);
+}
+
+/* Losing it. */
+
+static void land(struct session *s, bool arrived)
+{
+	struct flight *flight = s->first;
+
+	s->first = flight->next;
+	if (!s->first)
+		s->last = &s->first;
+	flight->landed(flight, arrived);
+}
+
+static uint64_t backoff_ms(unsigned failures)
+{
+	uint64_t most = failures > 5 ? BACKOFF_LAST_MS : (uint64_t)BACKOFF_FIRST_MS << failures;
+
+	uint16_t jitter = 0;
+
+	(void)!getrandom(&jitter, sizeof(jitter), 0);
+	return most / 2 + jitter % (most / 2 + 1);
+}
+
+static void lose(struct session *s, const char *why)
+{
+	bool told = s->state == SESSION_VERIFIED;
+
+	/* What failed first is why; what it leads to is not news. */
+	log_write(s->terms.log, told || s->failures < 3 ? LOG_WARN : LOG_DEBUG, "session_lost", "role", s->terms.role,
+		"why", why, NULL);
+	if (why != s->why)
+		snprintf(s->why, sizeof(s->why), "%s", why);
+	s->state = SESSION_RESTING;
+	s->serves = s->dropped = false;
+	unwatch(s);
+	PQfinish(s->connection);
+	s->connection = NULL;
+	while (s->first)
+		land(s, false);
+	uv_timer_start(&s->timer, attempt, backoff_ms(s->failures++), 0);
+	if (told)
+		s->terms.lost(s->terms.context);
+}
+
+static void lose_dropped(uv_timer_t *timer)
+{
+	struct session *s = timer->data;
+
+	lose(s, s->why);
+}
+
+void session_drop(struct session *s, const char *why)
+{
+	if (s->state < SESSION_CONNECTING || s->state == SESSION_STOPPED)
+		return;
+	snprintf(s->why, sizeof(s->why), "%s", why);
+	s->serves = false;
+	s->dropped = true;
+	uv_timer_start(&s->timer, lose_dropped, 0, 0);
+}
+
+static void lose_connection(struct session *s)
+{
+	struct fault fault;
+
+	verify_explain_failure(s->connection, &fault);
+	lose(s, fault.detail);
+}
+
+static void overdue(uv_timer_t *timer)
+{
+	lose(timer->data, "no answer from PostgreSQL within the deadline");
+}
+
+static void watch_deadline(struct session *s)
+{
+	uint64_t now = uv_now(s->loop);
+
+	if (s->dropped)
+		return;
+	if (s->first)
+		uv_timer_start(&s->timer, overdue, s->first->due_ms > now ? s->first->due_ms - now : 0, 0);
+	else
+		uv_timer_stop(&s->timer);
+}
+
+/* Flights. */
+
+void session_fly(struct session *s, struct flight *flight)
+{
+	flight->next = NULL;
+	flight->statements = flight->results = 0;
+	flight->failed = false;
+	flight->due_ms = uv_now(s->loop) + flight->deadline_ms;
+	s->boarding = flight;
+}
+
+void session_add(struct session *s, const char *statement, int count, const char *const *values)
+{
+	if (!PQsendQueryPrepared(s->connection, statement, count, values, NULL, NULL, 0))
+		session_drop(s, PQerrorMessage(s->connection));
+	s->boarding->statements++;
+}
+
+static void flush(struct session *s)
+{
+	watch(s, PQflush(s->connection) == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+}
+
+void session_depart(struct session *s)
+{
+	bool only = !s->first;
+
+	PQpipelineSync(s->connection);
+	*s->last = s->boarding;
+	s->last = &s->boarding->next;
+	s->boarding = NULL;
+	flush(s);
+	if (only)
+		watch_deadline(s);
+}
+
+/* Hands on what has arrived. A result may make the owner drop the session: the loop goes on, for the drop comes from a timer. */
+static void read_results(struct session *s)
+{
+	for (int blanks = 0; s->first && blanks < 2 && !PQisBusy(s->connection);) {
+		PGresult *result = PQgetResult(s->connection);
+		ExecStatusType status = PQresultStatus(result);
+		struct flight *flight = s->first;
+
+		if (result && status == PGRES_PIPELINE_SYNC) {
+			land(s, true);
+			if (s->state >= SESSION_VERIFYING)
+				watch_deadline(s);
+		} else if (result) {
+			flight->failed |= status == PGRES_FATAL_ERROR || status == PGRES_PIPELINE_ABORTED;
+			flight->result(flight, flight->results++, result);
+		}
+		/* One blank ends a statement's results; two in a row, and there is nothing to come. */
+		blanks = result ? 0 : blanks + 1;
+		PQclear(result);
+	}
+}
+
+static void read_notifications(struct session *s)
+{
+	PGnotify *notification;
+
+	while ((notification = PQnotifies(s->connection))) {
+		if (s->terms.notified)
+			s->terms.notified(s->terms.context, notification->extra, notification->be_pid);
+		PQfreemem(notification);
+	}
+}
+
+/* Connecting. */
+
+static void greet_result(struct flight *flight, unsigned index, const PGresult *result)
+{
+	struct session *s = (struct session *)((char *)flight - offsetof(struct session, greeting));
+	struct fault fault;
+
+	if (index == 0) {
+		if (verify_judge(s->connection, result, s->cluster, &fault) != OUTCOME_OK)
+			session_drop(s, fault.detail);
+	} else if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
+		session_drop(s, PQresultErrorMessage(result));
+	}
+}
+
+static void greeted(struct flight *flight, bool arrived)
+{
+	struct session *s = (struct session *)((char *)flight - offsetof(struct session, greeting));
+
+	if (!arrived || flight->failed || !*s->cluster)
+		return;
+	s->state = SESSION_VERIFIED;
+	s->terms.verified(s->terms.context);
+}
+
+/* The first flight: look, then prepare everything. */
+static void greet(struct session *s)
+{
+	s->state = SESSION_VERIFYING;
+	*s->cluster = 0;
+	PQsetnonblocking(s->connection, 1);
+	PQenterPipelineMode(s->connection);
+	s->greeting = (struct flight){ .deadline_ms = CONNECT_MS, .result = greet_result, .landed = greeted };
+	session_fly(s, &s->greeting);
+	PQsendQueryParams(s->connection, query_text("verify"), 0, NULL, NULL, NULL, NULL, 0);
+	s->greeting.statements++;
+	for (const char *const *name = s->terms.statements; *name; name++) {
+		PQsendPrepare(s->connection, *name, query_text(*name), 0, NULL);
+		s->greeting.statements++;
+	}
+	session_depart(s);
+}
+
+static void go_on_connecting(struct session *s)
+{
+	PostgresPollingStatusType status;
+
+	/* libpq may close one socket and open another of the same number: the loop must not watch meanwhile. */
+	unwatch(s);
+	status = PQconnectPoll(s->connection);
+	if (status == PGRES_POLLING_FAILED)
+		lose_connection(s);
+	else if (status == PGRES_POLLING_OK)
+		greet(s);
+	else
+		watch(s, status == PGRES_POLLING_READING ? UV_READABLE : UV_WRITABLE);
+}
+
+static void on_socket(uv_poll_t *poll, int status, int events)
+{
+	struct session *s = poll->data;
+
+	(void)status;
+	if (s->state == SESSION_CONNECTING) {
+		go_on_connecting(s);
+		return;
+	}
+	if (events & UV_READABLE) {
+		bool broken = !PQconsumeInput(s->connection);
+
+		read_results(s);
+		read_notifications(s);
+		if (broken || PQstatus(s->connection) == CONNECTION_BAD) {
+			lose_connection(s);
+			return;
+		}
+	}
+	if (s->poll)
+		flush(s);
+}
+
+static void ignore_notice(void *context, const PGresult *result)
+{
+	struct session *s = context;
+	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+
+	/* The commit came back, but perhaps it is not on the standby: that is not known, so nothing may be said of it. */
+	if (message && strstr(message, "synchronous replication"))
+		session_drop(s, "a commit may not have been replicated");
+}
+
+static void connect_found(void *context, const struct endpoints *e, const char *why)
+{
+	struct session *s = context;
+	char name[64];
+	bool listed = *e->host, several = strchr(s->terms.database, ',') || strchr(e->host, ',');
+	const char *const keys[] = { "dbname", "application_name", "options", "keepalives_idle", "keepalives_interval",
+		"keepalives_count", "tcp_user_timeout", several ? "target_session_attrs" : "keepalives",
+		listed ? "host" : NULL, "hostaddr", "port", NULL };
+	const char *const values[] = { s->terms.database, name, verify_options, "5", "2", "3", "10000",
+		several ? "read-write" : "1", e->host, e->hostaddr, e->port, NULL };
+
+	s->resolve = NULL;
+	if (why) {
+		lose(s, why);
+		return;
+	}
+	snprintf(name, sizeof(name), "deploy-gated/%s", s->terms.role);
+	s->state = SESSION_CONNECTING;
+	s->connection = or_die(PQconnectStartParams(keys, values, 1));
+	PQsetNoticeReceiver(s->connection, ignore_notice, s);
+	if (PQstatus(s->connection) == CONNECTION_BAD)
+		lose_connection(s);
+	else
+		watch(s, UV_WRITABLE);
+}
+
+static void attempt_overdue(uv_timer_t *timer)
+{
+	struct session *s = timer->data;
+
+	if (s->resolve)
+		resolve_cancel(s->resolve);
+	s->resolve = NULL;
+	lose(s, "PostgreSQL did not take the connection within the deadline");
+}
+
+static void attempt(uv_timer_t *timer)
+{
+	struct session *s = timer->data;
+	char *malformed = NULL;
+
+	s->state = SESSION_RESOLVING;
+	uv_timer_start(&s->timer, attempt_overdue, CONNECT_MS, 0);
+	s->resolve = resolve_start(s->loop, s->terms.database, s, connect_found, &malformed);
+	if (!s->resolve)
+		lose(s, malformed ? malformed : "the database setting is malformed");
+	PQfreemem(malformed);
+}
+
+/* The owner's view. */
+
+void session_serve(struct session *s)
+{
+	s->serves = true;
+	s->failures = 0;
+	*s->why = 0;
+	log_write(s->terms.log, LOG_INFO, "session_up", "role", s->terms.role, "pid", LOG_NUMBER(session_pid(s)), NULL);
+}
+
+bool session_verified(const struct session *s)
+{
+	return s->state == SESSION_VERIFIED;
+}
+
+bool session_serves(const struct session *s)
+{
+	return s->serves;
+}
+
+const char *session_why(const struct session *s)
+{
+	return s->why;
+}
+
+int session_pid(const struct session *s)
+{
+	return s->connection ? PQbackendPID(s->connection) : 0;
+}
+
+const char *session_cluster(const struct session *s)
+{
+	return s->cluster;
+}
+
+void session_stop(struct session *s)
+{
+	if (s->resolve)
+		resolve_cancel(s->resolve);
+	unwatch(s);
+	PQfinish(s->connection);
+	s->connection = NULL;
+	s->state = SESSION_STOPPED;
+	s->serves = false;
+	while (s->first)
+		land(s, false);
+	uv_close((uv_handle_t *)&s->timer, NULL);
+}
