@@ -43,7 +43,7 @@ static void psql_open_cluster(struct psql *psql)
 	psql_open(psql, &outside, NULL);
 }
 
-void db_create(struct db *db)
+static void create(struct db *db, const char *template)
 {
 	struct psql admin = { 0 };
 	struct timespec now;
@@ -52,8 +52,18 @@ void db_create(struct db *db)
 	snprintf(db->name, sizeof(db->name), "test_%d_%lld_%ld", (int)getpid(), (long long)now.tv_sec, now.tv_nsec);
 	snprintf(db->conninfo, sizeof(db->conninfo), "%s dbname=%s", cluster(), db->name);
 	psql_open_cluster(&admin);
-	psql_run(&admin, "create database %s", db->name);
+	psql_run(&admin, "create database %s template %s", db->name, template);
 	psql_close(&admin);
+}
+
+void db_create(struct db *db)
+{
+	create(db, "template1");
+}
+
+void db_copy(struct db *db, const struct db *from)
+{
+	create(db, from->name);
 }
 
 static void load(struct psql *psql, const struct sql_file *files)
