@@ -1,0 +1,76 @@
+#include "http/reply.h"
+
+#include <cjson/cJSON.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/json.h"
+#include "http/problem.h"
+
+bool reply_prefers_text(const char *accept)
+{
+	return accept && strcasestr(accept, "text/plain") && !strcasestr(accept, "json");
+}
+
+static bool add_headers(struct MHD_Response *response, const struct reply_terms *terms, const char *type)
+{
+	return MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type) == MHD_YES &&
+		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") == MHD_YES &&
+		MHD_add_response_header(response, "X-Request-Id", terms->request_id) == MHD_YES &&
+		(!terms->close || MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES);
+}
+
+/* Makes a response of text, which it copies. */
+static struct MHD_Response *make(const struct reply_terms *terms, const char *text, const char *type)
+{
+	struct MHD_Response *response;
+
+	/* The library wants a pointer it may write to, but with MUST_COPY it does not. */
+	response = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text, MHD_RESPMEM_MUST_COPY);
+	if (response && !add_headers(response, terms, type)) {
+		MHD_destroy_response(response);
+		return NULL;
+	}
+	return response;
+}
+
+/* As lines. What comes from SQL is JSON always; were it not, it goes out as it is. */
+static struct MHD_Response *make_text(const struct reply_terms *terms, const char *json)
+{
+	cJSON *value = cJSON_Parse(json);
+	char *text = value ? json_print_text(value) : NULL;
+	struct MHD_Response *response = make(terms, text ? text : json, "text/plain; charset=utf-8");
+
+	free(text);
+	cJSON_Delete(value);
+	return response;
+}
+
+struct MHD_Response *reply_json(const struct reply_terms *terms, const char *json)
+{
+	return terms->text ? make_text(terms, json) : make(terms, json, "application/json");
+}
+
+struct MHD_Response *reply_problem(const struct reply_terms *terms, const struct problem *problem)
+{
+	char *json = problem_print(problem), seconds[12];
+	struct MHD_Response *response;
+	int retry_after_s = outcome_row(problem->outcome)->retry_after_s;
+
+	response = terms->text ? make_text(terms, json) : make(terms, json, "application/problem+json");
+	free(json);
+	if (!response)
+		return NULL;
+	if (retry_after_s > 0) {
+		snprintf(seconds, sizeof(seconds), "%d", retry_after_s);
+		MHD_add_response_header(response, MHD_HTTP_HEADER_RETRY_AFTER, seconds);
+	}
+	if (problem->outcome == OUTCOME_UNAUTHORIZED)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+	if (terms->allow)
+		MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, terms->allow);
+	return response;
+}

@@ -1,0 +1,29 @@
+/* reply: what goes back: status, header and body, in JSON or as lines of text. */
+#ifndef HTTP_REPLY_H
+#define HTTP_REPLY_H
+
+#include <stdbool.h>
+
+#include "base/outcome.h"
+
+struct MHD_Response;
+struct problem;
+
+/* How the client wants it, and what every reply says. */
+struct reply_terms {
+	const char *request_id;
+	const char *allow;		/* for the header of that name, or NULL */
+	bool text;			/* as lines instead of JSON */
+	bool close;			/* the connection is not to be used again */
+};
+
+/* A body of JSON, which is copied; NULL if there is no memory. */
+struct MHD_Response *reply_json(const struct reply_terms *, const char *json);
+
+/* A refusal. */
+struct MHD_Response *reply_problem(const struct reply_terms *, const struct problem *);
+
+/* Whether a client with this header prefers text/plain to JSON. accept may be NULL. */
+bool reply_prefers_text(const char *accept);
+
+#endif

@@ -1,0 +1,223 @@
+#include "http/request.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/die.h"
+#include "base/log.h"
+#include "http/clients.h"
+#include "http/problem.h"
+#include "http/reply.h"
+#include "http/route.h"
+#include "http/watch.h"
+
+enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024 };
+
+struct request *request_new(
+	struct desk *desk, struct client *client, struct MHD_Connection *connection, const char *target)
+{
+	struct request *request = calloc(1, sizeof(*request));
+
+	if (!request || !(request->path = strdup(target))) {
+		free(request);
+		return NULL;
+	}
+	request->desk = desk;
+	request->client = client;
+	request->connection = connection;
+	request->query = strchr(request->path, '?');
+	if (request->query)
+		*request->query++ = '\0';
+	request->number = desk->next_number++;
+	request->began_ns = uv_hrtime();
+	desk->count++;
+	return request;
+}
+
+void request_free(struct request *request)
+{
+	if (request->response)
+		MHD_destroy_response(request->response);
+	params_release(&request->params);
+	request->desk->count--;
+	free(request->path);
+	free(request->body);
+	free(request->allow);
+	free(request->token);
+	free(request->inside);
+	free(request);
+}
+
+bool request_take_body(struct request *request, const char *bytes, size_t size)
+{
+	size_t all = request->body_size + size;
+	char *body;
+
+	if (all > BODY_CUT)
+		return false;
+	if (all > BODY_MAX) {
+		/* Read on and forget it: who is still sending does not listen for a refusal. */
+		request->body_too_large = true;
+		request->body_size = all;
+		return true;
+	}
+	body = realloc(request->body, all + 1);
+	if (!body)
+		return false;
+	memcpy(body + request->body_size, bytes, size);
+	body[all] = '\0';
+	request->body = body;
+	request->body_size = all;
+	return true;
+}
+
+static void on_hang_up(void *context)
+{
+	request_hang_up(context);
+}
+
+/* Moves a request; what holds in a place is made to hold here. */
+static void request_move(struct request *request, enum place place)
+{
+	struct desk *desk = request->desk;
+	enum place from = request->place;
+
+	request->place = place;
+	if (place == PLACE_KEEPER) {
+		MHD_suspend_connection(request->connection);
+		client_enter(request->client, CLIENT_BUSY, uv_now(desk->loop));
+		LIST_INSERT_HEAD(&desk->with_keeper, request, entry);
+		desk->waiting += request->waits;
+		if (request->waits)
+			request->watch = watch_new(desk->loop, request->client->fd, on_hang_up, request);
+	} else if (from == PLACE_KEEPER) {
+		desk->waiting -= request->waits;
+		watch_free(request->watch);
+		request->watch = NULL;
+		LIST_REMOVE(request, entry);
+		MHD_resume_connection(request->connection);
+		desk->resumed = true;
+	}
+}
+
+/* The client's own id, if it sent a good one; else ours. */
+static const char *id_of(const struct request *request, char text[static 32])
+{
+	if (request->headers.request_id)
+		return request->headers.request_id;
+	snprintf(text, 32, "%s%08" PRIx64, request->desk->prefix, request->number);
+	return text;
+}
+
+static void log_reply(const struct request *request, enum outcome outcome, const char *id)
+{
+	const struct log *log = request->desk->log;
+	enum log_level level = request->route && request->route->change ? LOG_INFO : LOG_DEBUG;
+
+	if (outcome == OUTCOME_INTERNAL)
+		level = LOG_ERROR;
+	if (level < log->level)
+		return;
+	log_write(log, level, "request", "method", request->method, "path", request->path, "status",
+		LOG_NUMBER(request->status), "outcome", outcome_row(outcome)->word, "ms",
+		LOG_NUMBER((uv_hrtime() - request->began_ns) / 1000000), "request_id", id, NULL);
+}
+
+static struct reply_terms terms_of(const struct request *request, const char *id)
+{
+	struct reply_terms terms = {
+		.request_id = id,
+		.allow = request->allow,
+		.close = request->close || request->desk->leaving,
+		.text = reply_prefers_text(request->headers.accept),
+	};
+
+	if (request->params.format)
+		terms.text = strcmp(request->params.format, "text") == 0;
+	return terms;
+}
+
+static void answer(struct request *request, enum outcome outcome, struct MHD_Response *response, const char *id)
+{
+	request->response = response;
+	request->status = outcome_row(outcome)->status;
+	log_reply(request, outcome, id);
+	request_move(request, PLACE_ANSWERED);
+}
+
+/* The lease with its token, for whoever made it. */
+static char *add_token(const char *json, const char *token)
+{
+	char *text;
+
+	if (asprintf(&text, "{\"token\":\"%s\",%s", token, json + strspn(json, " {")) < 0)
+		die("out of memory");
+	return text;
+}
+
+void request_reply(struct request *request, enum outcome outcome, const char *json)
+{
+	char buffer[32], *with_token = request->token ? add_token(json, request->token) : NULL;
+	const char *id = id_of(request, buffer);
+	struct reply_terms terms = terms_of(request, id);
+
+	answer(request, outcome, reply_json(&terms, with_token ? with_token : json), id);
+	free(with_token);
+}
+
+static void refuse(struct request *request, const struct problem *problem)
+{
+	char buffer[32];
+	const char *id = id_of(request, buffer);
+	struct reply_terms terms = terms_of(request, id);
+
+	answer(request, problem->outcome, reply_problem(&terms, problem), id);
+}
+
+void request_refuse(struct request *request, const struct fault *fault)
+{
+	refuse(request, &(struct problem){ .outcome = fault->outcome, .detail = fault->detail });
+}
+
+static void on_answered(struct call *call, const struct answer *answered)
+{
+	struct request *request = (struct request *)call;
+	struct problem problem = {
+		.outcome = answered->outcome,
+		.facts = answered->body,
+		.detail = answered->detail,
+		.advice = request->route->advice,
+	};
+
+	if (outcome_row(answered->outcome)->status < 300) {
+		request_reply(request, answered->outcome, answered->body ? answered->body : "{}");
+		return;
+	}
+	if (answered->outcome == OUTCOME_NOT_FOUND && !answered->detail)
+		problem.detail = request->route->missing;
+	refuse(request, &problem);
+}
+
+enum outcome request_hand_over(struct request *request, bool waits, struct fault *fault)
+{
+	struct desk *desk = request->desk;
+
+	if (waits && desk->waiting >= desk->waiting_max)
+		return fault_set(fault, OUTCOME_TOO_MANY,
+			"%u requests are waiting here already, which is the most (setting connections); ask again, or "
+			"elsewhere",
+			desk->waiting);
+	request->waits = waits;
+	request->call.answered = on_answered;
+	request_move(request, PLACE_KEEPER);
+	return OUTCOME_OK;
+}
+
+void request_hang_up(struct request *request)
+{
+	keeper_hang_up(&request->call);
+	request_move(request, PLACE_ABANDONED);
+}

@@ -1,0 +1,95 @@
+/* request: one request from its first line to its reply.
+ * It is in one place at a time, and request_move alone moves it: with libmicrohttpd while it arrives, with the keeper while
+ * its connection is suspended, and again with libmicrohttpd once it is answered or its client is gone. */
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <uv.h>
+
+#include "base/outcome.h"
+#include "gate/keeper.h"
+#include "http/headers.h"
+#include "http/params.h"
+
+struct MHD_Connection;
+struct MHD_Response;
+struct client;
+struct config;
+struct gates;
+struct log;
+struct request;
+struct route;
+
+LIST_HEAD(request_list, request);
+
+/* What all requests share. */
+struct desk {
+	uv_loop_t *loop;
+	const struct config *config;
+	const struct log *log;
+	struct keeper *keeper;
+	struct request_list with_keeper;
+	unsigned count;			/* requests there are */
+	unsigned waiting, waiting_max;	/* those that wait long, and how many may */
+	uint64_t next_number;		/* of a request */
+	char prefix[9];			/* of request ids, so that those of two servers differ */
+	bool resumed;			/* libmicrohttpd has something to do */
+	bool leaving;			/* /readyz says so; connections are not kept */
+};
+
+enum place { PLACE_ARRIVING, PLACE_KEEPER, PLACE_ANSWERED, PLACE_ABANDONED };
+
+struct request {
+	struct call call;
+	struct desk *desk;
+	struct client *client;
+	struct MHD_Connection *connection;
+	LIST_ENTRY(request) entry;		/* while it is with the keeper */
+	enum place place;
+	bool seen;				/* its header has been read */
+	bool waits;				/* counts among those that wait long */
+	bool close;				/* the connection is not to be used again */
+	bool body_too_large;
+	const char *method;			/* libmicrohttpd's */
+	char *path, *query;			/* as sent; query points into path's memory, or is NULL */
+	const struct route *route;
+	const char *capture;			/* where the route's {…} begins in path … */
+	size_t capture_size;			/* … and how long it is */
+	struct headers headers;
+	struct params params;
+	char *body;
+	size_t body_size;
+	char *allow;				/* methods there are, where this one is none; or NULL */
+	char *token;				/* to be told with the lease, or NULL */
+	char *inside;				/* digest of the token that it acts under, or NULL */
+	struct watch *watch;			/* for its client's hang-up */
+	uint64_t number, began_ns;
+	int status;				/* of the response */
+	struct MHD_Response *response;
+};
+
+/* target is the raw first line's; NULL if there is no memory. */
+struct request *request_new(struct desk *, struct client *, struct MHD_Connection *, const char *target);
+
+/* Not while it is with the keeper. */
+void request_free(struct request *);
+
+/* Takes in a part of the body; false if so much comes that the connection had better be cut. */
+bool request_take_body(struct request *, const char *bytes, size_t size);
+
+/* Puts the request to the keeper's side: suspends its connection, so that it is called before the keeper is. One that waits
+ * long is watched for its client's hang-up. Its call answers it. OUTCOME_TOO_MANY where too many wait. */
+MUST_CHECK enum outcome request_hand_over(struct request *, bool waits, struct fault *);
+
+/* Answer it: with a JSON object, which is copied, or with a refusal. */
+void request_reply(struct request *, enum outcome, const char *json);
+void request_refuse(struct request *, const struct fault *);
+
+/* As its client hung up: the keeper forgets it, and its connection will be closed. */
+void request_hang_up(struct request *);
+
+#endif
