@@ -14,6 +14,8 @@
 #include "pg/reads.h"
 #include "pg/snapshot.h"
 
+enum { HAND_OVER_MS = 2000 };
+
 const char task_unreachable[] = "PostgreSQL is out of reach, so nothing is known of any gate: ask again";
 const char task_leaving[] = "this replica is leaving: ask again, or another replica";
 
@@ -202,14 +204,21 @@ static void go(struct keeper *k)
 	uv_close((uv_handle_t *)&k->parting, NULL);
 }
 
-static void go_anyway(uv_timer_t *timer)
+static void go_by_timer(uv_timer_t *timer)
 {
 	go(timer->data);
+}
+
+/* From the loop: now we are still inside the session that is to be given up. */
+static void handed_over(struct keeper *k)
+{
+	if (!k->gone)
+		uv_timer_start(&k->parting, go_by_timer, 0, 0);
 }
 
 void keeper_stop(struct keeper *k)
 {
 	keeper_leave(k);
-	uv_timer_start(&k->parting, go_anyway, 2000, 0);
-	keeper_post(k, CHANGE_LEAVE, or_die(strdup("{}")), go);
+	uv_timer_start(&k->parting, go_by_timer, HAND_OVER_MS, 0);
+	keeper_post(k, CHANGE_LEAVE, or_die(strdup("{}")), handed_over);
 }
