@@ -1,0 +1,80 @@
+# shellcheck shell=sh disable=SC2034,SC2154
+# A gate for the tests from outside: a real server on a free port with a database of its own. Source it behind cases.sh,
+# whose scratch it uses. Whatever spawn started is stopped at the end. root is the top of the tree.
+root=$(cd "$(dirname "$0")/../.." && pwd)
+gated=${DEPLOY_GATED_BIN:-$root/build/deploy-gated}
+client=${DEPLOY_GATE_BIN:-$root/build/deploy-gate}
+: >"$scratch/spawned"
+export DEPLOY_GATE_STATE_DIR="$scratch/state"
+unset DEPLOY_GATE_TOKEN DEPLOY_GATE_URL DEPLOY_GATE_ACCESS_TOKEN http_proxy
+
+# Starts a command in the background that is stopped, at the latest, when the test ends. Sets spawned to its process.
+spawn() {
+	"$@" &
+	spawned=$!
+	echo $spawned >>"$scratch/spawned"
+}
+
+# Returns once the command succeeds; gives up, and ends the case, after 30 s.
+until_true() {
+	tries=600
+	until "$@"; do
+		[ $((tries -= 1)) -gt 0 ] || { echo "never came true: $*" >&2; exit 1; }
+		sleep 0.05
+	done
+}
+
+# Seconds on the one clock that jobs and deploys write down.
+clock() {
+	read -r uptime _ </proc/uptime
+	echo "$uptime"
+}
+
+# Whether the sum or comparison, in awk's words, is true: holds "$a + 1 < $b"
+holds() { awk "BEGIN { exit !($*) }"; }
+
+start_database() {
+	if [ -z "${DEPLOY_GATE_TEST_PG-}" ]; then
+		chmod 755 "$scratch"
+		own_cluster=$scratch/pg
+		DEPLOY_GATE_TEST_PG=$("$root/scripts/postgres" start "$own_cluster")
+	fi
+	database=e2e_$$
+	psql -X "$DEPLOY_GATE_TEST_PG" -qc "CREATE DATABASE $database"
+}
+
+server_log_says() { grep -q "$1" "$scratch/server.log"; }
+
+server_address() { sed -n 's/.*\(127\.0\.0\.1:[1-9][0-9]*\).*/\1/p' "$scratch/server.log" | head -n 1; }
+
+listens() { [ -n "$(server_address)" ] && curl -sf -o /dev/null "http://$(server_address)/readyz"; }
+
+# Sets url and exports it as DEPLOY_GATE_URL; server is its process.
+start_server() {
+	start_database
+	spawn "$gated" --listen 127.0.0.1:0 --listen "unix:$scratch/gate.sock" \
+		--database "$DEPLOY_GATE_TEST_PG dbname=$database" 2>"$scratch/server.log"
+	server=$spawned
+	until_true listens || { cat "$scratch/server.log" >&2; exit 69; }
+	url=http://$(server_address)
+	export DEPLOY_GATE_URL="$url"
+}
+
+stop_all() {
+	trap '' INT TERM HUP
+	while read -r pid; do
+		kill -TERM "$pid" 2>/dev/null && kill -CONT "$pid"
+	done <"$scratch/spawned"
+	wait
+	[ -z "${database-}" ] || psql -X "$DEPLOY_GATE_TEST_PG" -qc "DROP DATABASE IF EXISTS $database WITH (FORCE)"
+	[ -z "${own_cluster-}" ] || "$root/scripts/postgres" stop "$own_cluster"
+	rm -rf "$scratch"
+}
+trap stop_all EXIT
+trap 'exit 130' INT TERM HUP
+
+# One line of the gate's text form: gate_says production 'state: open'
+gate_says() { curl -s "$url/v1/gates/$1?format=text" | grep -qx "$2"; }
+
+# The value of a key of a text reply: value_of fence <reply
+value_of() { sed -n "s/^$1: //p"; }
