@@ -51,7 +51,7 @@ language sql volatile as $$
 	where l.locktype = 'advisory' and l.objsubid = 1
 		and l.database = (select oid from pg_database where datname = current_database())
 		and (l.classid::bigint << 32) | l.objid::bigint = any (keys)
-		and (l.mode = 'ExclusiveLock' or mode = 'ExclusiveLock' and l.granted)
+		and (l.mode = 'ExclusiveLock' or $2 = 'ExclusiveLock' and l.granted)
 		and l.pid <> pg_backend_pid()
 		and not exists (
 			select from deploy_gate.session s
@@ -88,11 +88,11 @@ language sql stable as $$
 				select json_agg(j order by j ->> 'since') from (
 					select j from deploy_gate.session s, jsonb_each(s.waiting) w, jsonb_array_elements(w.value -> 'jobs') j
 					where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
-						and deploy_gate.path(w.key) @> array[name]
+						and deploy_gate.path(w.key) @> array[$1]
 					order by j ->> 'since' limit 100) oldest), '[]'))
 			from deploy_gate.session s, jsonb_each(s.waiting) w
 			where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
-				and deploy_gate.path(w.key) @> array[name]),
+				and deploy_gate.path(w.key) @> array[$1]),
 		'deploys', coalesce((
 			select json_agg(json_build_object('id', l.id, 'number', l.number, 'gates', l.gates, 'holder', l.holder,
 				'reason', l.reason, 'since', deploy_gate.rfc3339(l.created_at),
