@@ -18,14 +18,19 @@ static int end_lost(struct client *client, const char *why)
 	return report_end(&client->report, EXIT_LOST, "lost", "%s", why);
 }
 
+/* Whether the gate is to be left crashed behind a command that ended like that. */
+static bool holds(const struct client *client, int code)
+{
+	return code != 0 && strcmp(client->options.on_failure, "hold") == 0;
+}
+
 /* Opens behind the command. If nobody answers the window lapses by itself within its TTL. */
 static int open_again(struct client *client, const struct lease *lease, const struct wrap_end *end)
 {
-	bool failed = end->code != 0 && strcmp(client->options.on_failure, "hold") == 0;
 	struct reply reply;
 	int code = end->code;
 
-	switch (lease_open(client, lease, failed, &reply)) {
+	switch (lease_open(client, lease, holds(client, end->code), &reply)) {
 	case OUTCOME_OK:
 		break;
 	case OUTCOME_GONE:
@@ -66,6 +71,8 @@ static int run_inside(struct client *client, const struct lease *lease, const st
 	keep_release(&keep);
 	if (!end.lost)
 		return open_again(client, lease, &end);
+	if (!keep.lost) /* ended in silence: others need not wait for the rest of the TTL */
+		(void)lease_give_up(client, lease, holds(client, end.code));
 	return end_lost(client, end.why);
 }
 

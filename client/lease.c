@@ -75,8 +75,7 @@ static void compose_close(struct waiting *waiting, struct request *request, int6
 	request->body = waiting->text;
 }
 
-/* Best effort: what is not given up lapses by itself. A second signal ends this too. UNAVAILABLE: it is not known. */
-static enum outcome give_up(struct client *client, const struct lease *lease)
+enum outcome lease_give_up(struct client *client, const struct lease *lease, bool failed)
 {
 	enum outcome outcome;
 	int interrupted = client->interrupted;
@@ -85,7 +84,7 @@ static enum outcome give_up(struct client *client, const struct lease *lease)
 
 	client->interrupted = 0;
 	client->options.reach_ms = GIVE_UP_MS;
-	outcome = lease_open(client, lease, false, &reply);
+	outcome = lease_open(client, lease, failed, &reply);
 	reply_release(&reply);
 	if (client->interrupted)
 		outcome = OUTCOME_UNAVAILABLE;
@@ -107,7 +106,7 @@ enum outcome lease_close(struct client *client, const struct lease *lease, struc
 
 	snprintf(closing.path, sizeof(closing.path), "/v1/gates/%s/close", lease->gates);
 	outcome = waiting_ask(client, &waiting, reply);
-	if (client->interrupted && give_up(client, lease) == OUTCOME_UNAVAILABLE)
+	if (client->interrupted && lease_give_up(client, lease, false) == OUTCOME_UNAVAILABLE)
 		outcome = OUTCOME_UNAVAILABLE;
 	return outcome;
 }

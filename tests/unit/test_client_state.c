@@ -68,14 +68,13 @@ static void test_session__long_ones_are_told_apart(void **state)
 
 static int make_place(void **state)
 {
-	static char place[] = "/tmp/state-test-XXXXXX";
+	char *place = strdup("/tmp/state-test-XXXXXX");
 
 	forget_environment(state);
-	memcpy(place + sizeof(place) - 7, "XXXXXX", 6);
-	if (!mkdtemp(place))
+	*state = place;
+	if (!place || !mkdtemp(place))
 		return -1;
 	setenv("DEPLOY_GATE_STATE_DIR", place, 1);
-	*state = place;
 	return 0;
 }
 
@@ -88,6 +87,7 @@ static int remove_place(void **state)
 		snprintf(path, sizeof(path), "%s%s", (const char *)*state, parts[i]);
 		(void)remove(path);
 	}
+	free(*state);
 	return 0;
 }
 
