@@ -44,6 +44,7 @@ declare
 	until timestamptz;
 	tries integer := 0;
 	blocked_since timestamptz;
+	told_at timestamptz := clock_timestamp();
 	came text;
 	kept boolean[];
 begin
@@ -55,12 +56,21 @@ begin
 		exit when came = 'free';
 		blocked_since := case when came = 'locks' then coalesce(blocked_since, pg_catalog.clock_timestamp()) end;
 		perform deploy_gate.give_up(gate, until, true);
+		told_at := deploy_gate.tell_client(gate, told_at);
 		commit;
 		perform pg_catalog.pg_sleep(deploy_gate.pause(tries, until));
 		tries := tries + 1;
 	end loop;
-	-- The last statement, and one expression: a cancel can no longer come between the locks and the success.
-	kept := deploy_gate.keep_closed(gate, reason);
+	-- No cancel may part the locks from the success: one that comes when they are had drops them. Behind RETURN none comes.
+	begin
+		kept := deploy_gate.keep_closed(gate, reason);
+		return;
+	exception when query_canceled then
+		if kept is not null then
+			perform deploy_gate.open_here(gate);
+		end if;
+		raise;
+	end;
 end $$;
 comment on procedure deploy_gate.close_here(text, text, interval) is
 	'Closes the gate for as long as this session lives, or until open_here; waits for windows, jobs and plain sessions that

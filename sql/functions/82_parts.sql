@@ -140,6 +140,19 @@ begin
 	end;
 end $$;
 
+-- Tells a waiting client every 5 s for whom it waits. What is sent finds out, too, whether the client is still there, which the
+-- server does not look at by itself before the next statement; so it is sent whatever messages the session wants.
+create or replace function deploy_gate.tell_client(gate text, told_at timestamptz) returns timestamptz
+language plpgsql volatile security definer
+set search_path = pg_catalog, deploy_gate, pg_temp set client_min_messages = notice as $$
+begin
+	if clock_timestamp() - told_at < interval '5 s' then
+		return told_at;
+	end if;
+	raise notice 'deploy-gate: waits to close %: %', gate, coalesce(deploy_gate.hindrance(gate, true), 'others come and go');
+	return clock_timestamp();
+end $$;
+
 create or replace function deploy_gate.deadline(timeout interval) returns timestamptz
 language plpgsql volatile as $$
 begin

@@ -1,5 +1,6 @@
 #include "support/db.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -258,5 +259,23 @@ void psql_until(struct psql *psql, const char *sql, ...)
 		if (now_ms() > deadline)
 			fail_msg("never came true: %s", text);
 		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+	}
+}
+
+void psql_until_notified(struct psql *psql, const char *payload)
+{
+	int64_t deadline = now_ms() + PATIENCE_MS;
+	bool heard = false;
+
+	while (!heard) {
+		struct pollfd socket = { .fd = PQsocket(psql->pg), .events = POLLIN };
+		PGnotify *notice;
+
+		while ((notice = PQnotifies(psql->pg))) {
+			heard |= !strcmp(notice->extra, payload);
+			PQfreemem(notice);
+		}
+		if (!heard && (now_ms() > deadline || poll(&socket, 1, 100) < 0 || !PQconsumeInput(psql->pg)))
+			fail_msg("no notification \"%s\"", payload);
 	}
 }
