@@ -189,8 +189,8 @@ int client_end(struct client *client, const struct reply *reply)
 	if (client->interrupted)
 		return report_end(&client->report, EXIT_SIGNAL + client->interrupted, "interrupted", "by SIG%s",
 			signal_name(client->interrupted));
-	if (client->options.json && reply->body)
-		client_print_json(reply->body);
+	if (client->options.json && reply->body && !client->options.command)
+		client_print_json(reply->body); /* standard output is a command's alone */
 	return report_end(&client->report, row->exit, row->word, "%s", reply->detail[0] ? reply->detail : row->title);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "client.h"
+#include "clock.h"
 #include "command.h"
 #include "gates.h"
 #include "keep.h"
@@ -54,18 +55,17 @@ static void tell_command(const struct client *client, const struct lease *lease,
 	wrap_tell(lease->token, lease->gates, fence, client->options.release);
 }
 
-/* Runs the command under the window that reply grants, and opens. */
-static int run_inside(struct client *client, const struct lease *lease, const struct reply *reply)
+/* Runs the command under the window, acknowledged by what was sent at acked_ms, and opens. */
+static int run_inside(struct client *client, const struct lease *lease, int64_t acked_ms)
 {
 	struct silence silence = {
-		.acked_ms = reply->sent_ms,
+		.acked_ms = acked_ms,
 		.life_ms = client->options.ttl_ms,
 		.grace_ms = client->options.grace_ms > 0 ? client->options.grace_ms : 0,
 	};
 	struct keep keep;
 	struct wrap_end end;
 
-	tell_command(client, lease, reply);
 	keep_init(&keep, client->http, lease, &silence);
 	wrap_run(client, &keep, &end);
 	keep_release(&keep);
@@ -74,6 +74,25 @@ static int run_inside(struct client *client, const struct lease *lease, const st
 	if (!keep.lost) /* ended in silence: others need not wait for the rest of the TTL */
 		(void)lease_give_up(client, lease, holds(client, end.code));
 	return end_lost(client, end.why);
+}
+
+/* The gate is ours. A close that stood in the queue was sent long ago, and our clock counts from the sending: then one renewal
+ * first. */
+static int begin(struct client *client, const struct lease *lease, const struct reply *closed)
+{
+	struct reply renewed = { .sent_ms = closed->sent_ms };
+	int code;
+
+	tell_command(client, lease, closed);
+	if (clock_ms() - closed->sent_ms > client->options.ttl_ms / 6 &&
+		lease_renew(client, lease, -1, &renewed) != OUTCOME_OK) {
+		code = client_end(client, &renewed);
+		(void)lease_give_up(client, lease, false);
+	} else {
+		code = run_inside(client, lease, renewed.sent_ms);
+	}
+	reply_release(&renewed);
+	return code;
 }
 
 /* Closes what is not inside an outer lease, and runs. */
@@ -89,7 +108,7 @@ static int deploy(struct client *client, const char *gates)
 	switch (lease_close(client, &lease, &reply)) {
 	case OUTCOME_OK:
 	case OUTCOME_MADE:
-		code = run_inside(client, &lease, &reply);
+		code = begin(client, &lease, &reply);
 		break;
 	default:
 		code = client_end(client, &reply);

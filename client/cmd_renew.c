@@ -8,22 +8,6 @@
 #include "command.h"
 #include "held.h"
 
-enum { PATH_MAX_BYTES = 128 };
-
-/* Sends a change of a lease. A lease that the service does not know is one that ended long ago. */
-static enum outcome change(
-	struct client *client, const char *method, const char *path, cJSON *body, struct reply *reply)
-{
-	char *text = json_print(body);
-
-	cJSON_Delete(body);
-	client_ask(client, &(struct request){ .method = method, .path = path, .body = text }, reply);
-	free(text);
-	if (reply->outcome == OUTCOME_NOT_FOUND)
-		reply->outcome = OUTCOME_GONE;
-	return reply->outcome;
-}
-
 static int say_renewed(struct client *client, const struct lease *lease, const struct reply *reply)
 {
 	const char *at = json_text(reply->body, "expires_at");
@@ -42,29 +26,20 @@ static int say_renewed(struct client *client, const struct lease *lease, const s
 
 static int renew_one(struct client *client, const struct lease *lease)
 {
-	cJSON *body = lease_token_json(lease);
-	char path[PATH_MAX_BYTES];
 	struct reply reply;
-	int code;
+	bool renewed = lease_renew(client, lease, client->options.ttl_ms, &reply) == OUTCOME_OK;
+	int code = renewed ? say_renewed(client, lease, &reply) : client_end(client, &reply);
 
-	lease_add_duration(body, "ttl", client->options.ttl_ms);
-	snprintf(path, sizeof(path), "/v1/leases/%s/renew", lease->id);
-	code = change(client, "POST", path, body, &reply) == OUTCOME_OK ? say_renewed(client, lease, &reply)
-									: client_end(client, &reply);
 	reply_release(&reply);
 	return code;
 }
 
 static int reason_one(struct client *client, const struct lease *lease)
 {
-	cJSON *body = lease_token_json(lease);
-	char path[PATH_MAX_BYTES];
 	struct reply reply;
 	int code = EXIT_SUCCESS;
 
-	json_add_text(body, "reason", client->options.argument[1]);
-	snprintf(path, sizeof(path), "/v1/leases/%s", lease->id);
-	if (change(client, "PATCH", path, body, &reply) != OUTCOME_OK)
+	if (lease_set_reason(client, lease, client->options.argument[1], &reply) != OUTCOME_OK)
 		code = client_end(client, &reply);
 	else if (client->options.json)
 		client_print_json(reply.body);

@@ -205,9 +205,22 @@ static void say_exchange(const struct http *http, const struct reply *reply)
 			outcome_row(reply->outcome)->word, clock_ms() - http->sent_ms);
 }
 
+/* Why nobody answered. Of a socket libcurl would speak of a host and a port. */
+static void say_unreached(const struct http *http, CURLcode code, struct reply *reply)
+{
+	const struct url *url = &http->terms.urls->at[http->current];
+	const char *why = http->error[0] ? http->error : curl_easy_strerror(code);
+	char address[256];
+	long error = 0;
+
+	curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error);
+	if (url->socket && code == CURLE_COULDNT_CONNECT)
+		why = error ? strerror((int)error) : "nobody listens there";
+	snprintf(reply->detail, sizeof(reply->detail), "could not reach %s: %s", url_say(url, address), why);
+}
+
 static void fill_reply(struct http *http, CURLcode code, struct reply *reply)
 {
-	char address[256];
 	curl_off_t retry_after = 0;
 	long status = 0;
 
@@ -219,9 +232,7 @@ static void fill_reply(struct http *http, CURLcode code, struct reply *reply)
 		reply->retry_after_ms = retry_after * 1000;
 		read_answer(http, reply);
 	} else {
-		snprintf(reply->detail, sizeof(reply->detail), "could not reach %s: %s",
-			url_say(&http->terms.urls->at[http->current], address),
-			http->error[0] ? http->error : curl_easy_strerror(code));
+		say_unreached(http, code, reply);
 	}
 	say_exchange(http, reply);
 	http_cancel(http);

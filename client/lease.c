@@ -40,7 +40,8 @@ cJSON *lease_token_json(const struct lease *lease)
 	return body;
 }
 
-void lease_add_duration(cJSON *body, const char *name, int64_t ms)
+/* A duration as the service reads it; none if absent. */
+static void add_duration(cJSON *body, const char *name, int64_t ms)
 {
 	char text[DURATION_TEXT_MAX];
 
@@ -62,12 +63,12 @@ static void compose_close(struct waiting *waiting, struct request *request, int6
 	json_add_text(body, "url", options->link);
 	json_add_text(body, "on_drain", options->on_drain);
 	json_add_text(body, "on_expiry", options->on_expiry);
-	lease_add_duration(body, "ttl", options->ttl_ms);
-	lease_add_duration(body, "max", options->max_ms);
-	lease_add_duration(body, "drain", options->drain_ms);
-	lease_add_duration(body, "grace", options->grace_ms);
-	lease_add_duration(body, "wait", left_ms);
-	lease_add_duration(body, "timeout", slice_ms);
+	add_duration(body, "ttl", options->ttl_ms);
+	add_duration(body, "max", options->max_ms);
+	add_duration(body, "drain", options->drain_ms);
+	add_duration(body, "grace", options->grace_ms);
+	add_duration(body, "wait", left_ms);
+	add_duration(body, "timeout", slice_ms);
 	waiting->text = json_print(body);
 	cJSON_Delete(body);
 	request->method = "POST";
@@ -126,6 +127,40 @@ enum outcome lease_open(struct client *client, const struct lease *lease, bool f
 	outcome = client_ask(client, &(struct request){ .method = "POST", .path = path, .body = text }, reply);
 	free(text);
 	return outcome;
+}
+
+/* Sends a change of it, of which the body is taken. A lease that the service does not know is one that ended long ago. */
+static enum outcome change(
+	struct client *client, const char *method, const char *path, cJSON *body, struct reply *reply)
+{
+	char *text = json_print(body);
+
+	cJSON_Delete(body);
+	client_ask(client, &(struct request){ .method = method, .path = path, .body = text }, reply);
+	free(text);
+	if (reply->outcome == OUTCOME_NOT_FOUND)
+		reply->outcome = OUTCOME_GONE;
+	return reply->outcome;
+}
+
+enum outcome lease_renew(struct client *client, const struct lease *lease, int64_t ttl_ms, struct reply *reply)
+{
+	cJSON *body = lease_token_json(lease);
+	char path[PATH_MAX_BYTES];
+
+	add_duration(body, "ttl", ttl_ms);
+	snprintf(path, sizeof(path), "/v1/leases/%s/renew", lease->id);
+	return change(client, "POST", path, body, reply);
+}
+
+enum outcome lease_set_reason(struct client *client, const struct lease *lease, const char *reason, struct reply *reply)
+{
+	cJSON *body = lease_token_json(lease);
+	char path[PATH_MAX_BYTES];
+
+	json_add_text(body, "reason", reason);
+	snprintf(path, sizeof(path), "/v1/leases/%s", lease->id);
+	return change(client, "PATCH", path, body, reply);
 }
 
 enum outcome lease_look(struct client *client, const struct lease *lease, struct reply *reply)

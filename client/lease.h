@@ -33,6 +33,12 @@ enum outcome lease_open(struct client *, const struct lease *, bool failed, stru
  * this too. UNAVAILABLE: it is not known what came of it. */
 enum outcome lease_give_up(struct client *, const struct lease *, bool failed);
 
+/* Lets it live for so long from now; -1: as long as before. As client_ask; GONE too if the service knows it no more. */
+enum outcome lease_renew(struct client *, const struct lease *, int64_t ttl_ms, struct reply *);
+
+/* Likewise: changes its reason. */
+enum outcome lease_set_reason(struct client *, const struct lease *, const char *reason, struct reply *);
+
 /* What the service knows about it. As client_ask. */
 enum outcome lease_look(struct client *, const struct lease *, struct reply *);
 
@@ -41,8 +47,5 @@ bool lease_is_live(const struct reply *);
 
 /* {"token": …} for a request. The result is the caller's (cJSON_Delete). */
 struct cJSON *lease_token_json(const struct lease *);
-
-/* A duration as the service reads it; none if absent (-1). */
-void lease_add_duration(struct cJSON *, const char *name, int64_t ms);
 
 #endif

@@ -3,6 +3,7 @@
 #include "unit/cases.h"
 
 #include <signal.h>
+#include <time.h>
 
 #include "support/run.h"
 
@@ -92,6 +93,24 @@ static void test_waiting__an_interruption_gives_the_place_up(void **state)
 	assert_int_equal(run_words(*state, &look, WORDS("check", "a")), 0);
 }
 
+/* Longer in the queue than the lease lives: the clock that stops a command in silence must not count that. */
+static void test_waiting__time_in_the_queue_is_no_silence(void **state)
+{
+	const struct timespec longer = { .tv_sec = 2, .tv_nsec = 500000000 };
+	struct run holder, waiter;
+
+	run_start(*state, &holder, WORDS("deploy", "a", "--", SELF, "record", "QUIT"));
+	run_await(&holder, "ready\n");
+	run_start(*state, &waiter,
+		WORDS("deploy", "a", "--wait", "1m", "--ttl", "2s", "--", "sh", "-c", "sleep 1; echo ran"));
+	run_await(&waiter, "waiting: ");
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &longer, NULL);
+	kill(holder.pid, SIGQUIT);
+	assert_int_equal(run_finish(&holder), RECORDER_EXIT);
+	assert_int_equal(run_finish(&waiter), 0);
+	assert_contains(waiter.output, "ran\n");
+}
+
 static void test_nested__the_outer_lease_is_enough(void **state)
 {
 	static const char script[] =
@@ -113,6 +132,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_child__is_stopped_in_silence_before_the_lease_runs_out),
 		cmocka_unit_test(test_child__goes_on_in_silence_if_asked_to),
 		cmocka_unit_test(test_waiting__an_interruption_gives_the_place_up),
+		cmocka_unit_test(test_waiting__time_in_the_queue_is_no_silence),
 		cmocka_unit_test(test_nested__the_outer_lease_is_enough),
 	};
 	int code;

@@ -197,7 +197,7 @@ int world_begin(void **state)
 	unsetenv("DEPLOY_GATE_TOKEN");
 	db_create(&world->db);
 	start_server(world, server);
-	return run_words(world, &run, WORDS("-q", "wait", "a", "--reach", "30s"));
+	return run_words(world, &run, WORDS("-q", "deploy", "a", "--reach", "30s", "--", "true"));
 }
 
 int world_end(void **state)

@@ -28,7 +28,7 @@ struct run {
 	size_t size;
 };
 
-/* For cmocka: makes a world, and unmakes it. Every test's *state is the world. */
+/* For cmocka: makes a world with a server and the known gate "a", and unmakes it. Every test's *state is the world. */
 int world_begin(void **state);
 int world_end(void **state);
 
