@@ -32,7 +32,7 @@ const struct setting settings[SETTING_COUNT] = {
 		"time between /readyz saying 503 and the end of the server" },
 	{ "retention", SETTING_DURATION, AT(retention_ms), "90d", 60 * 1000, 366 * DAY_MS, NULL, RELOADABLE,
 		"how long ended leases and events are kept" },
-	{ "connections", SETTING_NUMBER, AT(connections_max), "12000", 16, 1000000, NULL, 0,
+	{ "connections", SETTING_NUMBER, AT(connections_max), "12500", 16, 1000000, NULL, 0,
 		"most clients at once; at most 80 % of them may wait" },
 	{ "known-gates-only", SETTING_BOOL, AT(known_gates_only), "false", 0, 0, NULL, RELOADABLE,
 		"a gate that nobody ever closed or declared is not found, instead of open" },

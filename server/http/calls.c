@@ -55,7 +55,7 @@ enum outcome call_check(struct request *request, struct fault *fault)
 		outcome = read_gates(request, &gates, fault);
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	outcome = request_hand_over(request, false, fault);
+	outcome = request_hand_over(request, STAY_MOMENT, fault);
 	if (outcome != OUTCOME_OK) {
 		free(gates);
 		return outcome;
@@ -120,7 +120,7 @@ enum outcome call_wait(struct request *request, struct fault *fault)
 	if (outcome == OUTCOME_OK)
 		outcome = read_gates(request, &gates, fault);
 	if (outcome == OUTCOME_OK)
-		outcome = request_hand_over(request, true, fault);
+		outcome = request_hand_over(request, STAY_LONG, fault);
 	if (outcome != OUTCOME_OK) {
 		free(gates);
 		return outcome;
@@ -181,9 +181,9 @@ static enum outcome make_object(struct request *request, cJSON **object, struct 
 }
 
 /* Hands a change over; takes the object. */
-static enum outcome hand_change(struct request *request, cJSON *object, bool waits, struct fault *fault)
+static enum outcome hand_change(struct request *request, cJSON *object, enum stay stay, struct fault *fault)
 {
-	enum outcome outcome = request_hand_over(request, waits, fault);
+	enum outcome outcome = request_hand_over(request, stay, fault);
 
 	if (outcome == OUTCOME_OK)
 		keeper_change(request->desk->keeper, &request->call, (enum change_kind)request->route->kind,
@@ -238,7 +238,7 @@ enum outcome call_close(struct request *request, struct fault *fault)
 		return outcome;
 	}
 	settle_token(request, object);
-	return hand_change(request, object, true, fault);
+	return hand_change(request, object, STAY_LONG, fault);
 }
 
 enum outcome call_change(struct request *request, struct fault *fault)
@@ -247,7 +247,7 @@ enum outcome call_change(struct request *request, struct fault *fault)
 	cJSON *object;
 
 	outcome = make_object(request, &object, fault);
-	return outcome == OUTCOME_OK ? hand_change(request, object, false, fault) : outcome;
+	return outcome == OUTCOME_OK ? hand_change(request, object, STAY_SHORT, fault) : outcome;
 }
 
 enum outcome call_read(struct request *request, struct fault *fault)
@@ -258,7 +258,7 @@ enum outcome call_read(struct request *request, struct fault *fault)
 	outcome = make_object(request, &object, fault);
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	outcome = request_hand_over(request, false, fault);
+	outcome = request_hand_over(request, STAY_SHORT, fault);
 	if (outcome == OUTCOME_OK)
 		keeper_read(request->desk->keeper, &request->call, (enum read_kind)request->route->kind,
 			json_print(object));

@@ -19,6 +19,8 @@
 
 enum {
 	SWEEP_MS = 1000,
+	LEFTOVER_MS = 2,
+	ROUNDS_AT_ONCE = 3,
 	DRAIN_STEP_MS = 5,
 	DRAIN_LEAST_MS = 50,		/* for those who were just accepted to be read */
 	DRAIN_MS = 2000,
@@ -39,6 +41,7 @@ struct http {
 	uv_poll_t poll;				/* of libmicrohttpd's epoll descriptor */
 	uv_prepare_t prepare;
 	uv_idle_t idle;				/* active while libmicrohttpd has more to do at once */
+	uv_timer_t leftover;
 	uv_timer_t sweep;
 	uv_timer_t drain;
 	uint64_t drain_from_ms, drain_until_ms;
@@ -103,22 +106,42 @@ static void on_idle(uv_idle_t *idle)
 	(void)idle;
 }
 
-/* Lets libmicrohttpd do what there is to do, and the loop not sleep while there is more. */
-static void on_prepare(uv_prepare_t *prepare)
+static void on_leftover(uv_timer_t *timer)
 {
-	struct http *http = prepare->data;
-	MHD_UNSIGNED_LONG_LONG timeout_ms;
+	struct http *http = timer->data;
 
-	if (!http->desk.resumed)
-		return;
-	http->desk.resumed = false;
-	MHD_run(http->daemon);
-	if (MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0)
+	http->desk.resumed = true;
+}
+
+/* Sees to it that libmicrohttpd gets its next round in time. While requests linger it says that it has something to do, but
+ * whether that is more than to ask them again cannot be told: then it is asked again soon instead of at once. */
+static void plan_round(struct http *http)
+{
+	MHD_UNSIGNED_LONG_LONG timeout_ms;
+	bool more = MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
+
+	if (more && http->desk.lingering > 0)
+		uv_timer_start(&http->leftover, on_leftover, LEFTOVER_MS, 0);
+	else if (more)
 		http->desk.resumed = true;
 	if (http->desk.resumed)
 		uv_idle_start(&http->idle, on_idle);
 	else
 		uv_idle_stop(&http->idle);
+}
+
+/* Lets libmicrohttpd do what there is to do; what it is told in one round, such as a reply, it does in the next. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	struct http *http = prepare->data;
+
+	if (!http->desk.resumed)
+		return;
+	for (int round = 0; http->desk.resumed && round < ROUNDS_AT_ONCE; round++) {
+		http->desk.resumed = false;
+		MHD_run(http->daemon);
+	}
+	plan_round(http);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -230,9 +253,11 @@ void http_start(struct http *http)
 	uv_poll_init(loop, &http->poll, MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
 	uv_prepare_init(loop, &http->prepare);
 	uv_idle_init(loop, &http->idle);
+	uv_timer_init(loop, &http->leftover);
 	uv_timer_init(loop, &http->sweep);
 	uv_timer_init(loop, &http->drain);
-	http->poll.data = http->prepare.data = http->idle.data = http->sweep.data = http->drain.data = http;
+	http->poll.data = http->prepare.data = http->idle.data = http->leftover.data = http->sweep.data =
+		http->drain.data = http;
 	uv_poll_start(&http->poll, UV_READABLE, on_readable);
 	uv_prepare_start(&http->prepare, on_prepare);
 	uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
@@ -276,6 +301,7 @@ static void finish(struct http *http)
 	uv_close((uv_handle_t *)&http->poll, on_closed);
 	uv_close((uv_handle_t *)&http->prepare, on_closed);
 	uv_close((uv_handle_t *)&http->idle, on_closed);
+	uv_close((uv_handle_t *)&http->leftover, on_closed);
 	uv_close((uv_handle_t *)&http->sweep, on_closed);
 	uv_close((uv_handle_t *)&http->drain, on_closed);
 }
@@ -296,7 +322,7 @@ void http_stop(struct http *http, void (*stopped)(void *), void *context)
 	http->desk.leaving = true;
 	http->stopped = stopped;
 	http->stopped_context = context;
-	http->open_handles = http->listener_count + 5;
+	http->open_handles = http->listener_count + 6;
 	for (unsigned i = 0; i < http->listener_count; i++)
 		listener_close(&http->listeners[i], on_listener_closed);
 	http->drain_from_ms = now_ms + DRAIN_LEAST_MS;

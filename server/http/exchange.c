@@ -38,6 +38,7 @@ static enum MHD_Result send_reply(struct request *request)
 		return MHD_NO;
 	request->response = NULL;
 	client_enter(request->client, CLIENT_REPLY, uv_now(request->desk->loop));
+	request->desk->resumed = true;
 	result = MHD_queue_response(request->connection, (unsigned)request->status, response);
 	MHD_destroy_response(response);
 	return result;
@@ -154,10 +155,14 @@ void exchange_end(
 	void *context, struct MHD_Connection *connection, void **exchange, enum MHD_RequestTerminationCode how)
 {
 	struct desk *desk = context;
+	struct request *request = *exchange;
 
 	(void)how;
-	client_enter(client_of(connection), CLIENT_IDLE, uv_now(desk->loop));
-	if (*exchange)
-		request_free(*exchange);
 	*exchange = NULL;
+	client_enter(client_of(connection), CLIENT_IDLE, uv_now(desk->loop));
+	if (!request)
+		return;
+	if (request->place == PLACE_KEEPER)
+		request_hang_up(request);	/* it lingered, and its client is gone */
+	request_free(request);
 }

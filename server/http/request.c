@@ -14,7 +14,7 @@
 #include "http/route.h"
 #include "http/watch.h"
 
-enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024 };
+enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024, LINGERING_MAX = 256 };
 
 struct request *request_new(
 	struct desk *desk, struct client *client, struct MHD_Connection *connection, const char *target)
@@ -79,6 +79,17 @@ static void on_hang_up(void *context)
 	request_hang_up(context);
 }
 
+/* Hands the connection of a request that is with the keeper back to libmicrohttpd. */
+static void resume(struct request *request)
+{
+	if (request->lingers)
+		request->desk->lingering--;
+	else
+		MHD_resume_connection(request->connection);
+	request->lingers = false;
+	request->desk->resumed = true;
+}
+
 /* Moves a request; what holds in a place is made to hold here. */
 static void request_move(struct request *request, enum place place)
 {
@@ -87,7 +98,10 @@ static void request_move(struct request *request, enum place place)
 
 	request->place = place;
 	if (place == PLACE_KEEPER) {
-		MHD_suspend_connection(request->connection);
+		if (request->lingers)
+			desk->lingering++;
+		else
+			MHD_suspend_connection(request->connection);
 		client_enter(request->client, CLIENT_BUSY, uv_now(desk->loop));
 		LIST_INSERT_HEAD(&desk->with_keeper, request, entry);
 		desk->waiting += request->waits;
@@ -98,8 +112,7 @@ static void request_move(struct request *request, enum place place)
 		watch_free(request->watch);
 		request->watch = NULL;
 		LIST_REMOVE(request, entry);
-		MHD_resume_connection(request->connection);
-		desk->resumed = true;
+		resume(request);
 	}
 }
 
@@ -201,16 +214,17 @@ static void on_answered(struct call *call, const struct answer *answered)
 	refuse(request, &problem);
 }
 
-enum outcome request_hand_over(struct request *request, bool waits, struct fault *fault)
+enum outcome request_hand_over(struct request *request, enum stay stay, struct fault *fault)
 {
 	struct desk *desk = request->desk;
 
-	if (waits && desk->waiting >= desk->waiting_max)
+	if (stay == STAY_LONG && desk->waiting >= desk->waiting_max)
 		return fault_set(fault, OUTCOME_TOO_MANY,
 			"%u requests are waiting here already, which is the most (setting connections); ask again, or "
 			"elsewhere",
 			desk->waiting);
-	request->waits = waits;
+	request->waits = stay == STAY_LONG;
+	request->lingers = stay == STAY_MOMENT && desk->lingering < LINGERING_MAX;
 	request->call.answered = on_answered;
 	request_move(request, PLACE_KEEPER);
 	return OUTCOME_OK;

@@ -1,6 +1,7 @@
 /* request: one request from its first line to its reply.
  * It is in one place at a time, and request_move alone moves it: with libmicrohttpd while it arrives, with the keeper while
- * its connection is suspended, and again with libmicrohttpd once it is answered or its client is gone. */
+ * its connection is suspended or lingers, and again with libmicrohttpd once it is answered or its client is gone.
+ * One that lingers is called again with each round of libmicrohttpd, and says that there is nothing yet. */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 
@@ -37,11 +38,19 @@ struct desk {
 	unsigned waiting, waiting_max;	/* those that wait long, and how many may */
 	uint64_t next_number;		/* of a request */
 	char prefix[9];			/* of request ids, so that those of two servers differ */
+	unsigned lingering;		/* those that are with the keeper and not suspended */
 	bool resumed;			/* libmicrohttpd has something to do */
 	bool leaving;			/* /readyz says so; connections are not kept */
 };
 
 enum place { PLACE_ARRIVING, PLACE_KEEPER, PLACE_ANSWERED, PLACE_ABANDONED };
+
+/* How long a request stays with the keeper. */
+enum stay {
+	STAY_MOMENT,			/* a round trip: lingers, if not too many do, because suspending costs more than that */
+	STAY_SHORT,			/* some: is suspended */
+	STAY_LONG			/* up to its timeout: counts among those that wait, and is watched for a hang-up */
+};
 
 struct request {
 	struct call call;
@@ -51,6 +60,7 @@ struct request {
 	LIST_ENTRY(request) entry;		/* while it is with the keeper */
 	enum place place;
 	bool seen;				/* its header has been read */
+	bool lingers;				/* with the keeper, not suspended */
 	bool waits;				/* counts among those that wait long */
 	bool close;				/* the connection is not to be used again */
 	bool body_too_large;
@@ -81,9 +91,9 @@ void request_free(struct request *);
 /* Takes in a part of the body; false if so much comes that the connection had better be cut. */
 bool request_take_body(struct request *, const char *bytes, size_t size);
 
-/* Puts the request to the keeper's side: suspends its connection, so that it is called before the keeper is. One that waits
- * long is watched for its client's hang-up. Its call answers it. OUTCOME_TOO_MANY where too many wait. */
-MUST_CHECK enum outcome request_hand_over(struct request *, bool waits, struct fault *);
+/* Puts the request to the keeper's side; to be called before the keeper is, so that nothing resumes a connection before it is
+ * suspended. Its call answers it. OUTCOME_TOO_MANY where too many wait. */
+MUST_CHECK enum outcome request_hand_over(struct request *, enum stay, struct fault *);
 
 /* Answer it: with a JSON object, which is copied, or with a refusal. */
 void request_reply(struct request *, enum outcome, const char *json);

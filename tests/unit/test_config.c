@@ -51,7 +51,7 @@ static void test_config__defaults(void **state)
 	assert_int_equal(config.start_timeout_ms, 10000);
 	assert_int_equal(config.leave_delay_ms, 0);
 	assert_int_equal(config.retention_ms, 90LL * 86400 * 1000);
-	assert_int_equal(config.connections_max, 12000);
+	assert_int_equal(config.connections_max, 12500);
 	assert_false(config.known_gates_only);
 	assert_false(config.check_only);
 	assert_string_equal(config.log_level, "info");
