@@ -230,7 +230,8 @@ end $$;
 -- Somebody outside holds the gate exclusively, which is a window in all but name: the ticket has its number back.
 create or replace function deploy_gate.back_to_queue(w deploy_gate.lease, outsiders json) returns void
 language sql as $$
-	update deploy_gate.lease set state = 'queued', fence = null, session = null, external = outsiders where id = w.id;
+	update deploy_gate.lease set state = 'queued', fence = null, session = null, drain_until = null, external = outsiders
+	where id = w.id;
 	update deploy_gate.lease_gate set role = 'ticket' where lease = w.id;
 $$;
 
