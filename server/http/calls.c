@@ -230,7 +230,7 @@ enum outcome call_close(struct request *request, struct fault *fault)
 	if (outcome != OUTCOME_OK)
 		return outcome;
 	outcome = check_terms(request, object, fault);
-	if (outcome == OUTCOME_OK && cJSON_HasObjectItem(object, "takeover") &&
+	if (outcome == OUTCOME_OK && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "takeover")) &&
 		!params_value(&request->params, "reason"))
 		outcome = fault_set(fault, OUTCOME_BAD_REQUEST, "reason: is missing; a takeover has to be explained");
 	if (outcome != OUTCOME_OK) {

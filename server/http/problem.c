@@ -107,9 +107,10 @@ static void say_window(FILE *out, const cJSON *window, const char *state)
 		say_holder(out, window);
 		fputs(" is closing it and waits for those inside to leave", out);
 	} else if (has_text(window, "ended_at")) {
-		fputs(" still after the window of ", out);
+		fputs("; the window of ", out);
 		say_holder(out, window);
-		say_span(out, "; it opens in ", window, "opens_in_ms", "");
+		fputs(" is over", out);
+		say_span(out, ", and it opens in ", window, "opens_in_ms", "");
 	} else {
 		fputs(" by ", out);
 		say_holder(out, window);

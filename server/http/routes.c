@@ -61,9 +61,9 @@ static const struct param events_params[] = { { "gate", PARAM_GATE, "gate", 0, 0
 	{ "until", PARAM_TIME, "until", 0, 0, 0, NULL }, { "after", PARAM_NUMBER, "after", 0, 0, INT64_MAX, NULL },
 	LIMIT, END };
 
-#define ASK_TO_WAIT "To wait until it opens: …/wait?timeout=10m"
+#define ASK_TO_WAIT "To wait until it opens, ask …/wait?timeout=10m instead"
 #define ASK_AGAIN "To go on waiting, ask again"
-#define ASK_IN_LINE "To wait in line: wait=30m. If its deploy is dead: force-open"
+#define ASK_IN_LINE "To wait in line, say wait=30m; if that deploy is dead, force-open the gate"
 #define ASK_THE_SHUT_ONE "What shuts it has to be opened itself"
 #define NO_GATE \
 	"there is no such gate: nobody ever closed or declared it, and only known gates are served (known-gates-only)"
