@@ -76,8 +76,8 @@ static int run_inside(struct client *client, const struct lease *lease, int64_t 
 	return end_lost(client, end.why);
 }
 
-/* The gate is ours. A close that stood in the queue was sent long ago, and our clock counts from the sending: then one renewal
- * first. */
+/* The gate is ours. A close that stood in the queue was sent long ago, and our clock counts from the sending: then
+ * one renewal first. */
 static int begin(struct client *client, const struct lease *lease, const struct reply *closed)
 {
 	struct reply renewed = { .sent_ms = closed->sent_ms };

@@ -129,7 +129,8 @@ enum outcome lease_open(struct client *client, const struct lease *lease, bool f
 	return outcome;
 }
 
-/* Sends a change of it, of which the body is taken. A lease that the service does not know is one that ended long ago. */
+/* Sends a change of it, of which the body is taken. A lease that the service does not know is one that ended long
+ * ago. */
 static enum outcome change(
 	struct client *client, const char *method, const char *path, cJSON *body, struct reply *reply)
 {

@@ -29,8 +29,8 @@ enum outcome lease_close(struct client *, const struct lease *, struct reply *);
 /* Ends the window of the token, for a deploy that failed if so. As client_ask. */
 enum outcome lease_open(struct client *, const struct lease *, bool failed, struct reply *);
 
-/* Ends the window, or gives the place in the queue up, by best effort: what is left lapses by itself. A second signal ends
- * this too. UNAVAILABLE: it is not known what came of it. */
+/* Ends the window, or gives the place in the queue up, by best effort: what is left lapses by itself. A second
+ * signal ends this too. UNAVAILABLE: it is not known what came of it. */
 enum outcome lease_give_up(struct client *, const struct lease *, bool failed);
 
 /* Lets it live for so long from now; -1: as long as before. As client_ask; GONE too if the service knows it no more. */

@@ -44,6 +44,7 @@ static void print_line(struct report *report, const char *format, va_list argume
 	vsnprintf(text, sizeof(text), format, arguments);
 	make_harmless(text);
 	clear_line(report);
+	fflush(stdout); /* the last line stays the last where both go to one place */
 	fprintf(stderr, "deploy-gate: %s\n", text);
 	fflush(stderr);
 }

@@ -1,5 +1,5 @@
-/* What becomes of a command whose lease is lost, or of which nothing is heard; of a place in the queue that is given up;
- * and of commands inside commands. By the real client against the real server. */
+/* What becomes of a command whose lease is lost, or of which nothing is heard; of a place in the queue that is
+ * given up; and of commands inside commands. By the real client against the real server. */
 #include "unit/cases.h"
 
 #include <signal.h>

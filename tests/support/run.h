@@ -1,5 +1,5 @@
 /* run: the real client as a program under test, and this test itself as the command that it runs.
- * A test program's main hands its arguments to run_as_command first. Whatever goes wrong here fails the running test. */
+ * A test program's main hands its arguments to run_as_command first. What goes wrong here fails the running test. */
 #ifndef SUPPORT_RUN_H
 #define SUPPORT_RUN_H
 
@@ -58,7 +58,7 @@ int run_words(const struct world *, struct run *, const char *const *words);
 int64_t now_ms(void);
 
 /* The commands that this program can be, for words behind SELF:
- *	record NAME	writes "ready", then "got X" for each signal X; exits with RECORDER_EXIT behind the signal of that NAME
+ *	record NAME	writes "ready", then "got X" for each signal X; exits with RECORDER_EXIT behind that of the NAME
  *	descriptors	writes "open N" for each open descriptor
  * False: it was not called as one. */
 bool run_as_command(int argc, char **argv, int *code);

@@ -1,4 +1,5 @@
-/* The command line: what is read, what is refused and with which words; and that the tables themselves hold together. */
+/* The command line: what is read, what is refused and with which words; and that the tables themselves hold
+ * together. */
 #include "cases.h"
 
 #include "command.h"

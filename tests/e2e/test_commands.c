@@ -1,0 +1,216 @@
+/* What each command answers, with which exit code and which last line: scenes of the real client and the real server. */
+#include "unit/cases.h"
+
+#include <stdlib.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "support/run.h"
+
+enum { WORDS_MAX = 10 };
+
+struct step {
+	const char *words[WORDS_MAX]; /* the first may be NAME=VALUE for the environment of this step */
+	int code;
+	const char *said; /* is in the output; NULL: there is no output */
+};
+
+/* Runs one step, whose first word may be a setting of the environment; that is then as it was. */
+static int perform(const struct world *world, const struct step *step, struct run *run)
+{
+	const char *setting = strchr(step->words[0], '=') ? step->words[0] : NULL, *before;
+	char name[64] = "", old[256] = "";
+	int code;
+
+	if (!setting)
+		return run_words(world, run, step->words);
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(setting, "="), setting);
+	before = getenv(name);
+	snprintf(old, sizeof(old), "%s", before ? before : "");
+	setenv(name, setting + strlen(name) + 1, 1);
+	code = run_words(world, run, step->words + 1);
+	setenv(name, old, 1);
+	return code;
+}
+
+static void play(const struct world *world, const struct step *steps, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct step *step = &steps[i];
+		struct run run;
+		int code = perform(world, step, &run);
+
+		if (code != step->code)
+			fail_msg("step %zu, %s: exit %d, not %d: %s", i, step->words[0], code, step->code, run.output);
+		if (step->said)
+			assert_contains(run.output, step->said);
+		else
+			assert_string_equal(run.output, "");
+	}
+}
+
+#define PLAY(steps) play(*state, steps, COUNT(steps))
+
+static void test_commands__from_close_to_open(void **state)
+{
+	static const struct step steps[] = {
+		{ { "check", "a" }, 0, "open\n" },
+		{ { "-q", "check", "a" }, 0, NULL },
+		{ { "close", "a", "--reason", "new schema" }, 0, "" },
+		{ { "check", "a" }, 1, "closed\ndeploy-gate: exit 1 (closed): " },
+		{ { "check", "a.b" }, 1, "new schema" },
+		{ { "check", "-q", "a" }, 1, NULL },
+		{ { "check", "-q", "-E", "9", "a" }, 9, NULL },
+		{ { "check", "--json", "a" }, 1, "\"code\":\"closed\"" },
+		{ { "wait", "a", "--wait", "100ms" }, 75, "deploy-gate: exit 75 (closed): " },
+		{ { "run", "a", "--timeout", "100ms", "--", "echo", "ran" }, 75, "exit 75 (closed): " },
+		{ { "-E3", "run", "a", "--wait", "0s", "--", "true" }, 3, "exit 3 (closed): " },
+		{ { "close", "a" }, 75, "exit 75 (held): this session has closed a already" },
+		{ { "DEPLOY_GATE_SESSION=another", "close", "a" }, 75, "new schema" },
+		{ { "deploy", "a.b", "--wait", "100ms", "--", "true" }, 75, "exit 75 (held): " },
+		{ { "reason", "a", "newer schema" }, 0, NULL },
+		{ { "status", "a" }, 0, "newer schema" },
+		{ { "renew", "a", "--ttl", "20m" }, 0, "a stays shut for 20m" },
+		{ { "CI_JOB_ID=77", "open", "a" }, 64, "exit 64 (usage): no close of a is remembered" },
+		{ { "open", "a" }, 0, "a is open" },
+		{ { "open", "a" }, 64, "exit 64 (usage): " },
+		{ { "renew", "a" }, 64, "exit 64 (usage): " },
+		{ { "check", "a" }, 0, "open\n" },
+		{ { "history", "a", "--kind", "closed", "--limit", "1" }, 0, "new schema" },
+	};
+
+	PLAY(steps);
+}
+
+static void test_commands__what_ended_is_said_to_have_ended(void **state)
+{
+	static const struct step steps[] = {
+		{ { "close", "ends", "--ttl", "300ms" }, 0, "" },
+		{ { "-q", "wait", "ends" }, 0, NULL },
+		{ { "renew", "ends" }, 76, "exit 76 (gone): " },
+		{ { "open", "ends" }, 76, "exit 76 (gone): " },
+		{ { "open", "ends" }, 64, "exit 64 (usage): " },
+		{ { "close", "ends" }, 0, "" },
+		{ { "open", "ends", "--force" }, 64, "--reason" },
+		{ { "open", "ends", "--force", "--reason", "a test" }, 0, "ends is open" },
+		{ { "open", "ends", "--force", "--reason", "a test" }, 0, "ends is open" },
+		{ { "open", "ends" }, 76, "a test" },
+	};
+
+	PLAY(steps);
+}
+
+static void test_commands__a_failed_deploy_may_leave_it_crashed(void **state)
+{
+	static const struct step steps[] = {
+		{ { "-q", "deploy", "c", "--on-failure", "hold", "--", "false" }, 1, NULL },
+		{ { "check", "c" }, 1, "crashed\n" },
+		{ { "deploy", "c", "--on-failure", "hold", "--", "true" }, 0, NULL },
+		{ { "check", "c" }, 0, "open\n" },
+		{ { "-q", "deploy", "c", "--", "false" }, 1, NULL },
+		{ { "check", "c" }, 0, "open\n" },
+	};
+
+	PLAY(steps);
+}
+
+static void test_commands__token_files(void **state)
+{
+	const struct world *world = *state;
+	char mine[96], foreign[96];
+	FILE *file;
+
+	snprintf(mine, sizeof(mine), "%s/mine", world->place);
+	snprintf(foreign, sizeof(foreign), "%s/foreign", world->place);
+	file = fopen(foreign, "w");
+	assert_non_null(file);
+	fputs("0123456789abcdef0123456789abcdef\n", file);
+	fclose(file);
+	const struct step steps[] = {
+		{ { "-q", "close", "a,b", "--token-file", mine }, 0, NULL },
+		{ { "open", "a", "--token-file", foreign }, 77, "exit 77 (not_holder): " },
+		{ { "renew", "b", "--token-file", foreign }, 76, "exit 76 (gone): " },
+		{ { "open", "b", "--token-file", "/dev/null" }, 78,
+			"exit 78 (configuration): /dev/null holds no lease token" },
+		{ { "renew", "b", "--token-file", mine }, 0, "b stays shut for 30m" },
+		{ { "open", "b", "--token-file", mine }, 0, "b is open" },
+		{ { "check", "a" }, 0, "open\n" },
+		{ { "open", "a" }, 64, "no close of a is remembered" },
+	};
+
+	PLAY(steps);
+	unlink(mine);
+	unlink(foreign);
+}
+
+static void test_commands__what_is_not_known_warns(void **state)
+{
+	static const struct step steps[] = {
+		{ { "check", "never.seen" }, 0, "nobody ever closed or declared never.seen" },
+		{ { "wait", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "run", "never.seen", "--require-known", "--", "echo", "ran" }, 64, "exit 64 (not_found): " },
+		{ { "close", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "status", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
+	};
+
+	PLAY(steps);
+}
+
+#define NOBODY "unix:/nonexistent/gate"
+
+static void test_commands__out_of_reach(void **state)
+{
+	char both[128];
+
+	snprintf(both, sizeof(both), NOBODY ",%s", getenv("DEPLOY_GATE_URL"));
+	const struct step steps[] = {
+		{ { "--url", NOBODY, "check", "a", "--reach", "300ms" }, 69,
+			"exit 69 (unavailable): could not reach " NOBODY },
+		{ { "--url", NOBODY, "wait", "a", "--wait", "300ms" }, 69, "exit 69 (unavailable): " },
+		{ { "--url", NOBODY, "run", "a", "--wait", "0s", "--", "true" }, 69, "exit 69 (unavailable): " },
+		{ { "--url", NOBODY, "deploy", "a", "--reach", "0s", "--", "true" }, 69, "exit 69 (unavailable): " },
+		{ { "--url", NOBODY, "run", "a", "--wait", "0s", "--on-unreachable=run", "--", "echo", "ran" }, 0,
+			"ran\n" },
+		{ { "--url", both, "check", "a" }, 0, "open\n" },
+	};
+
+	PLAY(steps);
+}
+
+static void test_commands__configuration(void **state)
+{
+	static const struct step steps[] = {
+		{ { "DEPLOY_GATE_URL=gate", "check", "a" }, 78, "exit 78 (configuration): DEPLOY_GATE_URL: " },
+		{ { "--url", "gate", "check", "a" }, 64, "exit 64 (usage): --url: " },
+		{ { "DEPLOY_GATE_ACCESS_TOKEN=secret", "--url", "http://gate.example", "check", "a" }, 78,
+			"--plain-http" },
+		{ { "check", "a", "--access-token-file", "/nonexistent" }, 78, "cannot read /nonexistent" },
+		{ { "DEPLOY_GATE_STATE_DIR=/dev/null", "close", "a" }, 78, "exit 78 (configuration): cannot remember" },
+		{ { "check" }, 64, "exit 64 (usage): deploy-gate check wants: GATES" },
+		{ { "check", "a..b" }, 64, "exit 64 (bad_request): " },
+		{ { "chekc", "a" }, 64, "did you mean check?" },
+		{ { "run", "a" }, 64, "behind --" },
+		{ { "check", "a", "--", "true" }, 64, "runs no command" },
+		{ { "check", "a", "--unknown" }, 64, "unknown option --unknown" },
+		{ { "--version" }, 0, "deploy-gate " },
+		{ { "--help" }, 0, "Commands:" },
+		{ { "deploy", "--help" }, 0, "--on-silence" },
+	};
+
+	PLAY(steps);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_commands__from_close_to_open),
+		cmocka_unit_test(test_commands__what_ended_is_said_to_have_ended),
+		cmocka_unit_test(test_commands__a_failed_deploy_may_leave_it_crashed),
+		cmocka_unit_test(test_commands__token_files),
+		cmocka_unit_test(test_commands__what_is_not_known_warns),
+		cmocka_unit_test(test_commands__out_of_reach),
+		cmocka_unit_test(test_commands__configuration),
+	};
+
+	return cmocka_run_group_tests(tests, world_begin, world_end);
+}
