@@ -62,7 +62,7 @@ static void notify_supervisor(const char *news)
 	if (fd < 0)
 		return;
 	sendto(fd, news, strlen(news), MSG_NOSIGNAL, (struct sockaddr *)&address,
-	       (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+		(socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
 	close(fd);
 }
 
@@ -143,7 +143,8 @@ static int serve(struct server *s)
 	s->http = http_new(&s->loop, &s->config, s->keeper, &s->log, &fault);
 	if (!s->http)
 		return complain(&fault, EXIT_CONFIGURATION);
-	log_write(&s->log, LOG_INFO, "listening", "address", http_first_address(s->http), "version", DEPLOY_GATE_VERSION, NULL);
+	log_write(&s->log, LOG_INFO, "listening", "address", http_first_address(s->http), "version",
+		DEPLOY_GATE_VERSION, NULL);
 	watch_signal(s, &s->terminate, SIGTERM, on_stop);
 	watch_signal(s, &s->interrupt, SIGINT, on_stop);
 	watch_signal(s, &s->hangup, SIGHUP, on_hangup);
@@ -177,14 +178,15 @@ int main(int argc, char **argv)
 	int code;
 
 	keep_standard_descriptors();
-	signal(SIGPIPE, SIG_IGN);
+	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
 	outcome = config_read(&s.config, argc, argv, &done, &fault);
 	if (done)
 		return EXIT_SUCCESS;
 	if (outcome != OUTCOME_OK)
 		return complain(&fault, EXIT_USAGE);
 	log_apply(&s.log, &s.config);
-	outcome = (s.config.check_only ? migrate_check : migrate)(s.config.database, s.config.start_timeout_ms, &s.log, &fault);
+	outcome = (s.config.check_only ? migrate_check : migrate)(
+		s.config.database, s.config.start_timeout_ms, &s.log, &fault);
 	if (outcome != OUTCOME_OK)
 		code = complain(&fault, outcome == OUTCOME_UNAVAILABLE ? EXIT_NO_DATABASE : EXIT_CONFIGURATION);
 	else

@@ -106,6 +106,15 @@ bool gate_covers(const char *ancestor, const char *gate)
 	return strncmp(ancestor, gate, length) == 0 && (gate[length] == '\0' || gate[length] == '.');
 }
 
+unsigned gate_depth(const char *gate)
+{
+	unsigned depth = 1;
+
+	for (; *gate; gate++)
+		depth += *gate == '.';
+	return depth;
+}
+
 size_t gate_parent_len(const char *gate, size_t length)
 {
 	const char *dot = memrchr(gate, '.', length);

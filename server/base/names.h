@@ -36,6 +36,9 @@ MUST_CHECK enum outcome gates_parse(const char *text, struct gates **, struct fa
 /* Whether one gate is the other, or its ancestor. */
 bool gate_covers(const char *ancestor, const char *gate);
 
+/* How many segments a name has: 3 for "a.b.c". */
+unsigned gate_depth(const char *gate);
+
 /* Length of the parent's name of the gate that is the first length bytes ("a.b.c": 3); 0 for a top-level gate. */
 size_t gate_parent_len(const char *gate, size_t length);
 

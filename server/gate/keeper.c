@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <utlist.h>
 
 #include "base/die.h"
 #include "config.h"
@@ -30,7 +29,7 @@ void task_start(struct task *task, struct keeper *k, const struct task_verbs *ve
 		call->task = task;
 	uv_timer_init(k->loop, &task->timer);
 	task->timer.data = task;
-	DL_APPEND(k->tasks, task);
+	TAILQ_INSERT_TAIL(&k->tasks, task, entry);
 }
 
 static void task_closed(uv_handle_t *timer)
@@ -42,7 +41,7 @@ static void task_closed(uv_handle_t *timer)
 
 void task_end(struct task *task)
 {
-	DL_DELETE(task->keeper->tasks, task);
+	TAILQ_REMOVE(&task->keeper->tasks, task, entry);
 	if (task->call)
 		task->call->task = NULL;
 	task->call = NULL;
@@ -122,6 +121,7 @@ struct keeper *keeper_new(struct uv_loop_s *loop, const struct config *config, c
 	k->loop = loop;
 	k->config = config;
 	k->log = log;
+	TAILQ_INIT(&k->tasks);
 	token_make(k->replica);
 	gethostname(k->host, sizeof(k->host) - 1);
 	account_init(&k->account);
@@ -183,11 +183,11 @@ bool keeper_ready(const struct keeper *k, char why[static 256])
 
 void keeper_leave(struct keeper *k)
 {
-	struct task *task, *next;
-
 	k->leaving = true;
-	DL_FOREACH_SAFE (k->tasks, task, next)
+	for (struct task *task = TAILQ_FIRST(&k->tasks), *next; task; task = next) {
+		next = TAILQ_NEXT(task, entry);
 		task->verbs->leave(task);
+	}
 }
 
 static void go(struct keeper *k)

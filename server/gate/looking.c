@@ -1,12 +1,11 @@
 /* looking: checks, and the jobs that wait. */
+#include <search.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <cjson/cJSON.h>
-#include <uthash.h>
-#include <utlist.h>
 
 #include "base/die.h"
 #include "base/json.h"
@@ -37,12 +36,6 @@ struct looking {
 	uint64_t blocked_ms;		/* the pause before asking again */
 	int64_t since_s;		/* when it came, by the wall clock, for the list */
 	char *holder, *job;
-};
-
-/* A window of which the rows know that jobs wait behind it. */
-struct noted_lease {
-	UT_hash_handle hh;
-	char id[LEASE_ID_LEN + 1];
 };
 
 static void ask(struct looking *l)
@@ -118,31 +111,29 @@ static void sweep(struct task *task)
 
 static const struct task_verbs verbs = { .hang_up = hang_up, .leave = leave, .sweep = sweep, .release = release };
 
+static int compare_ids(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
 void looking_forget(struct keeper *k)
 {
-	struct noted_lease *noted, *next;
-
-	HASH_ITER (hh, k->noted, noted, next) {
-		HASH_DEL(k->noted, noted);
-		free(noted);
-	}
+	tdestroy(k->noted, free);
+	k->noted = NULL;
+	k->noted_count = 0;
 }
 
 /* That jobs wait behind this window is told to the rows once, so that its end leaves them a gap. */
 static void note_jobs_wait(struct keeper *k, const char *lease)
 {
-	struct noted_lease *noted;
 	char *request;
 
-	HASH_FIND_STR(k->noted, lease, noted);
-	if (noted || !keeper_writes(k))
+	if (tfind(lease, &k->noted, compare_ids) || !keeper_writes(k))
 		return;
-	if (HASH_COUNT(k->noted) >= NOTED_MAX)
+	if (k->noted_count++ == NOTED_MAX)
 		looking_forget(k);
-	noted = or_die(calloc(1, sizeof(*noted)));
-	snprintf(noted->id, sizeof(noted->id), "%s", lease);
-	HASH_ADD_STR(k->noted, id, noted);
-	if (asprintf(&request, "{\"lease\":\"%s\"}", noted->id) < 0)
+	or_die(tsearch(or_die(strdup(lease)), &k->noted, compare_ids));
+	if (asprintf(&request, "{\"lease\":\"%s\"}", lease) < 0)
 		die("out of memory");
 	keeper_post(k, CHANGE_JOBS_WAIT, request, NULL);
 }
@@ -311,22 +302,22 @@ void keeper_wait(struct keeper *k, struct call *call, struct gates *gates, const
 
 static void report_job(cJSON *gate, const struct looking *l)
 {
-	cJSON *jobs = cJSON_GetObjectItemCaseSensitive(gate, "jobs"),
-	      *count = cJSON_GetObjectItemCaseSensitive(gate, "count");
+	cJSON *count = cJSON_GetObjectItemCaseSensitive(gate, "count");
+	double number = cJSON_GetNumberValue(count) + 1;
+	time_t at = (time_t)l->since_s;
 	char since[32];
 	struct tm utc;
-	time_t at = (time_t)l->since_s;
 	cJSON *job;
 
-	cJSON_SetNumberValue(count, count->valuedouble + 1);
-	if (count->valuedouble > REPORTED_MAX)
+	cJSON_SetNumberValue(count, number);
+	if (number > REPORTED_MAX)
 		return;
 	strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%S.000Z", gmtime_r(&at, &utc));
 	job = or_die(cJSON_CreateObject());
 	json_add_text(job, "holder", l->holder);
 	json_add_text(job, "job", l->job);
 	json_add_text(job, "since", since);
-	cJSON_AddItemToArray(jobs, job);
+	cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(gate, "jobs"), job);
 }
 
 static cJSON *reported_gate(cJSON *report, const char *name)
@@ -341,20 +332,20 @@ static cJSON *reported_gate(cJSON *report, const char *name)
 	return gate;
 }
 
+static void report_waiting(cJSON *report, const struct looking *l)
+{
+	for (unsigned i = 0; l->waits && i < l->gates->count; i++)
+		report_job(reported_gate(report, gates_name(l->gates, i)), l);
+}
+
 char *looking_report(const struct keeper *k)
 {
 	cJSON *report = or_die(cJSON_CreateObject());
-	const struct task *task;
 	char *text;
 
-	DL_FOREACH (k->tasks, task) {
-		const struct looking *l = (const struct looking *)task;
-
-		if (task->verbs != &verbs || !l->waits)
-			continue;
-		for (unsigned i = 0; i < l->gates->count; i++)
-			report_job(reported_gate(report, gates_name(l->gates, i)), l);
-	}
+	for (const struct task *task = TAILQ_FIRST(&k->tasks); task; task = TAILQ_NEXT(task, entry))
+		if (task->verbs == &verbs)
+			report_waiting(report, (const struct looking *)task);
 	text = json_print(report);
 	cJSON_Delete(report);
 	return text;

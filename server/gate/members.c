@@ -51,8 +51,7 @@ static void registration_result(struct flight *flight, unsigned index, const PGr
 	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
 	if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
-		snprintf(m->why, sizeof(m->why), "%s%s%s", result_message(result),
-			hint ? "; " : "", hint ? hint : "");
+		snprintf(m->why, sizeof(m->why), "%s%s%s", result_message(result), hint ? "; " : "", hint ? hint : "");
 	} else if (m->seat == SEAT_LOCKS && index == 0 && PQntuples(result) == 1) {
 		m->number = cell_number(result, 0, 0, 0);
 		snprintf(m->why, sizeof(m->why), "%s", PQgetvalue(result, 0, 1));

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <uv.h>
 
 #include "base/names.h"
@@ -30,8 +31,10 @@ struct task {
 	struct keeper *keeper;
 	struct call *call;			/* NULL once the client hung up, or for what nobody asked */
 	uv_timer_t timer;
-	struct task *prev, *next;
+	TAILQ_ENTRY(task) entry;
 };
+
+TAILQ_HEAD(task_list, task);
 
 enum seat { SEAT_LOCKS, SEAT_READS, SEAT_LISTEN, SEAT_COUNT };
 
@@ -58,8 +61,9 @@ struct keeper {
 	struct snapshot *snapshot;
 	struct reads *reads;
 	struct waiters *waiters;
-	struct task *tasks;
-	struct noted_lease *noted;		/* windows of which the rows know that jobs wait */
+	struct task_list tasks;			/* oldest first */
+	void *noted;				/* ids of windows of which the rows know that jobs wait: a tree of search.h */
+	unsigned noted_count;
 	uv_idle_t idle;				/* runs while there is something to send */
 	uv_timer_t tick, sweep, forget;
 	struct change *ticking;			/* the tick under way */

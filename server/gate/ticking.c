@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include <cjson/cJSON.h>
-#include <utlist.h>
 
 #include "base/die.h"
 #include "base/json.h"
@@ -138,11 +137,11 @@ void ticking_hear(struct keeper *k, const char *gates, bool from_others)
 static void sweep(uv_timer_t *timer)
 {
 	struct keeper *k = timer->data;
-	struct task *task, *next;
+	struct task *task;
 
-	DL_FOREACH_SAFE (k->tasks, task, next)
-		if (task->verbs->sweep)
-			task->verbs->sweep(task);
+	TAILQ_FOREACH(task, &k->tasks, entry)
+	if (task->verbs->sweep)
+		task->verbs->sweep(task);
 }
 
 static void forget(uv_timer_t *timer)

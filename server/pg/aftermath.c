@@ -23,7 +23,8 @@ static void landed(struct flight *flight, bool arrived)
 	after->landed(after->context, after, !arrived || flight->failed);
 }
 
-void aftermath_init(struct aftermath *after, struct session *session, void (*done)(void *, struct aftermath *, bool), void *context)
+void aftermath_init(
+	struct aftermath *after, struct session *session, void (*done)(void *, struct aftermath *, bool), void *context)
 {
 	*after = (struct aftermath){ .session = session, .landed = done, .context = context };
 	account_init(&after->drop);

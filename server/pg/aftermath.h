@@ -25,7 +25,8 @@ struct aftermath {
 	bool in_flight;
 };
 
-void aftermath_init(struct aftermath *, struct session *, void (*landed)(void *, struct aftermath *, bool), void *context);
+void aftermath_init(
+	struct aftermath *, struct session *, void (*done)(void *, struct aftermath *, bool), void *context);
 void aftermath_release(struct aftermath *);
 
 void aftermath_drop(struct aftermath *, int64_t key, char mode);

@@ -47,7 +47,8 @@ static void after_landed(void *context, struct aftermath *after, bool failed)
 	struct batch *b = context;
 
 	if (failed) {
-		log_write(b->terms.log, LOG_WARN, "locks_in_doubt", "why", "what was to be dropped may not have been held", NULL);
+		log_write(b->terms.log, LOG_WARN, "locks_in_doubt", "why",
+			"what was to be dropped may not have been held", NULL);
 		b->doubt = b->everything = true;
 	}
 	if (*after->announcement)
@@ -163,8 +164,8 @@ static void note_trouble(struct batch *b, const char *statement, const PGresult 
 	if (PQresultStatus(result) != PGRES_FATAL_ERROR)
 		return;
 	b->trouble = passes(sqlstate) ? BEGIN_FAILED : CHANGE_FAILED;
-	log_write(b->terms.log, b->trouble == BEGIN_FAILED ? LOG_INFO : LOG_ERROR, "batch_failed", "statement", statement, "sqlstate",
-		  sqlstate, "why", result_message(result), NULL);
+	log_write(b->terms.log, b->trouble == BEGIN_FAILED ? LOG_INFO : LOG_ERROR, "batch_failed", "statement",
+		statement, "sqlstate", sqlstate, "why", result_message(result), NULL);
 	if (strcmp(sqlstate, "DG001") == 0)
 		session_drop(b->terms.session, "superseded by another session");
 	if (strcmp(sqlstate, "53200") == 0 && b->aboard.first)

@@ -65,8 +65,7 @@ static void read_result(struct flight *flight, unsigned index, const PGresult *r
 	(void)index;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
 		log_write(r->log, LOG_ERROR, "read_failed", "statement", r->first->statement, "sqlstate",
-			result_sqlstate(result), "why",
-			result_message(result), NULL);
+			result_sqlstate(result), "why", result_message(result), NULL);
 		r->outcome = OUTCOME_INTERNAL;
 		return;
 	}

@@ -9,23 +9,18 @@
 #include "base/die.h"
 #include "base/log.h"
 #include "pg/cells.h"
-#include "pg/resolve.h"
+#include "pg/dial.h"
+#include "pg/socket.h"
 #include "pg/verify.h"
 
 enum {
-	CONNECT_MS = 10000,		/* for one attempt, from looking the host up to the last statement prepared */
+	DIAL_MS = 10000,
+	GREET_MS = 10000, /* to verify, and to prepare the last statement */
 	BACKOFF_FIRST_MS = 50,
 	BACKOFF_LAST_MS = 2000
 };
 
-enum session_state {
-	SESSION_RESTING,
-	SESSION_RESOLVING,
-	SESSION_CONNECTING,
-	SESSION_VERIFYING,
-	SESSION_VERIFIED,
-	SESSION_STOPPED
-};
+enum session_state { SESSION_RESTING, SESSION_DIALLING, SESSION_VERIFYING, SESSION_VERIFIED, SESSION_STOPPED };
 
 struct session {
 	struct session_terms terms;
@@ -34,13 +29,13 @@ struct session {
 	bool serves, dropped;
 	PGconn *connection;
 	uv_poll_t *poll;		/* on the connection's socket, NULL without */
-	int poll_fd;
 	uv_timer_t timer;		/* next attempt, or the deadline of what is under way */
-	struct resolve *resolve;
+	struct dial *dial;
 	struct flight *first, **last;	/* under way, oldest first */
 	struct flight *boarding;
 	struct flight greeting;		/* verifies and prepares */
 	unsigned failures;		/* attempts since it last served */
+	char name[64];			/* application_name */
 	char why[SESSION_WHY_MAX];
 	char cluster[VERIFY_CLUSTER_MAX];
 };
@@ -57,6 +52,7 @@ struct session *session_new(struct uv_loop_s *loop, const struct session_terms *
 	s->last = &s->first;
 	uv_timer_init(loop, &s->timer);
 	s->timer.data = s;
+	snprintf(s->name, sizeof(s->name), "deploy-gated/%s", terms->role);
 	snprintf(s->why, sizeof(s->why), "not connected yet");
 	return s;
 }
@@ -69,37 +65,6 @@ void session_start(struct session *s)
 void session_free(struct session *s)
 {
 	free(s);
-}
-
-/* The socket, on the loop. */
-
-static void free_handle(uv_handle_t *handle)
-{
-	free(handle);
-}
-
-static void unwatch(struct session *s)
-{
-	if (!s->poll)
-		return;
-	uv_poll_stop(s->poll);
-	uv_close((uv_handle_t *)s->poll, free_handle);
-	s->poll = NULL;
-}
-
-static void watch(struct session *s, int events)
-{
-	int fd = PQsocket(s->connection);
-
-	if (s->poll && s->poll_fd != fd)
-		unwatch(s);
-	if (!s->poll) {
-		s->poll = or_die(calloc(1, sizeof(*s->poll)));
-		s->poll->data = s;
-		s->poll_fd = fd;
-		uv_poll_init(s->loop, s->poll, fd);
-	}
-	uv_poll_start(s->poll, events, on_socket);
 }
 
 /* Losing it. */
@@ -132,10 +97,10 @@ static void lose(struct session *s, const char *why)
 	log_write(s->terms.log, told || s->failures < 3 ? LOG_WARN : LOG_DEBUG, "session_lost", "role", s->terms.role,
 		"why", why, NULL);
 	if (why != s->why)
-		snprintf(s->why, sizeof(s->why), "%s", why);
+		snprintf(s->why, sizeof(s->why), "%.*s", SESSION_WHY_MAX - 1, why);
 	s->state = SESSION_RESTING;
 	s->serves = s->dropped = false;
-	unwatch(s);
+	socket_unwatch(&s->poll);
 	PQfinish(s->connection);
 	s->connection = NULL;
 	while (s->first)
@@ -154,9 +119,10 @@ static void lose_dropped(uv_timer_t *timer)
 
 void session_drop(struct session *s, const char *why)
 {
-	if (s->state < SESSION_CONNECTING || s->state == SESSION_STOPPED)
+	if (s->state < SESSION_VERIFYING || s->state == SESSION_STOPPED)
 		return;
-	snprintf(s->why, sizeof(s->why), "%s", why);
+	/* A message of libpq ends in a line break, and the first line says it. */
+	snprintf(s->why, sizeof(s->why), "%.*s", (int)strcspn(why, "\n"), why);
 	s->serves = false;
 	s->dropped = true;
 	uv_timer_start(&s->timer, lose_dropped, 0, 0);
@@ -207,7 +173,9 @@ void session_add(struct session *s, const char *statement, int count, const char
 
 static void flush(struct session *s)
 {
-	watch(s, PQflush(s->connection) == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE);
+	int events = PQflush(s->connection) == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE;
+
+	socket_watch(s->loop, &s->poll, PQsocket(s->connection), events, on_socket, s);
 }
 
 void session_depart(struct session *s)
@@ -288,7 +256,7 @@ static void greet(struct session *s)
 	*s->cluster = 0;
 	PQsetnonblocking(s->connection, 1);
 	PQenterPipelineMode(s->connection);
-	s->greeting = (struct flight){ .deadline_ms = CONNECT_MS, .result = greet_result, .landed = greeted };
+	s->greeting = (struct flight){ .deadline_ms = GREET_MS, .result = greet_result, .landed = greeted };
 	session_fly(s, &s->greeting);
 	PQsendQueryParams(s->connection, query_text("verify"), 0, NULL, NULL, NULL, NULL, 0);
 	s->greeting.statements++;
@@ -299,30 +267,11 @@ static void greet(struct session *s)
 	session_depart(s);
 }
 
-static void go_on_connecting(struct session *s)
-{
-	PostgresPollingStatusType status;
-
-	/* libpq may close one socket and open another of the same number: the loop must not watch meanwhile. */
-	unwatch(s);
-	status = PQconnectPoll(s->connection);
-	if (status == PGRES_POLLING_FAILED)
-		lose_connection(s);
-	else if (status == PGRES_POLLING_OK)
-		greet(s);
-	else
-		watch(s, status == PGRES_POLLING_READING ? UV_READABLE : UV_WRITABLE);
-}
-
 static void on_socket(uv_poll_t *poll, int status, int events)
 {
 	struct session *s = poll->data;
 
 	(void)status;
-	if (s->state == SESSION_CONNECTING) {
-		go_on_connecting(s);
-		return;
-	}
 	if (events & UV_READABLE) {
 		bool broken = !PQconsumeInput(s->connection);
 
@@ -347,53 +296,38 @@ static void ignore_notice(void *context, const PGresult *result)
 		session_drop(s, "a commit may not have been replicated");
 }
 
-static void connect_found(void *context, const struct endpoints *e, const char *why)
+static void dialled(void *context, PGconn *connection, const char *why)
 {
 	struct session *s = context;
-	char name[64];
-	bool listed = *e->host, several = strchr(s->terms.database, ',') || strchr(e->host, ',');
-	const char *const keys[] = { "dbname", "application_name", "options", "keepalives_idle", "keepalives_interval",
-		"keepalives_count", "tcp_user_timeout", several ? "target_session_attrs" : "keepalives",
-		listed ? "host" : NULL, "hostaddr", "port", NULL };
-	const char *const values[] = { s->terms.database, name, verify_options, "5", "2", "3", "10000",
-		several ? "read-write" : "1", e->host, e->hostaddr, e->port, NULL };
 
-	s->resolve = NULL;
-	if (why) {
+	s->dial = NULL;
+	if (!connection) {
 		lose(s, why);
 		return;
 	}
-	snprintf(name, sizeof(name), "deploy-gated/%s", s->terms.role);
-	s->state = SESSION_CONNECTING;
-	s->connection = or_die(PQconnectStartParams(keys, values, 1));
-	PQsetNoticeReceiver(s->connection, ignore_notice, s);
-	if (PQstatus(s->connection) == CONNECTION_BAD)
-		lose_connection(s);
-	else
-		watch(s, UV_WRITABLE);
+	s->connection = connection;
+	PQsetNoticeReceiver(connection, ignore_notice, s);
+	greet(s);
 }
 
 static void attempt_overdue(uv_timer_t *timer)
 {
 	struct session *s = timer->data;
 
-	if (s->resolve)
-		resolve_cancel(s->resolve);
-	s->resolve = NULL;
+	if (s->dial)
+		dial_cancel(s->dial);
+	s->dial = NULL;
 	lose(s, "PostgreSQL did not take the connection within the deadline");
 }
 
 static void attempt(uv_timer_t *timer)
 {
 	struct session *s = timer->data;
-	char *malformed = NULL;
 
-	s->state = SESSION_RESOLVING;
-	uv_timer_start(&s->timer, attempt_overdue, CONNECT_MS, 0);
-	s->resolve = resolve_start(s->loop, s->terms.database, s, connect_found, &malformed);
-	if (!s->resolve)
-		lose(s, malformed ? malformed : "the database setting is malformed");
-	PQfreemem(malformed);
+	s->state = SESSION_DIALLING;
+	uv_timer_start(&s->timer, attempt_overdue, DIAL_MS, 0);
+	s->dial = dial_start(s->loop,
+		&(struct dial_terms){ .database = s->terms.database, .name = s->name, .context = s, .done = dialled });
 }
 
 /* The owner's view. */
@@ -433,9 +367,9 @@ const char *session_cluster(const struct session *s)
 
 void session_stop(struct session *s)
 {
-	if (s->resolve)
-		resolve_cancel(s->resolve);
-	unwatch(s);
+	if (s->dial)
+		dial_cancel(s->dial);
+	socket_unwatch(&s->poll);
 	PQfinish(s->connection);
 	s->connection = NULL;
 	s->state = SESSION_STOPPED;

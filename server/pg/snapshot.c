@@ -1,11 +1,11 @@
 #include "pg/snapshot.h"
 
 #include <libpq-fe.h>
+#include <search.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #include "base/die.h"
 #include "base/log.h"
@@ -15,12 +15,12 @@
 
 enum { DEADLINE_MS = 5000, KEYS_MAX = 500 };
 
-/* A gate of the snapshot in flight. */
+/* A gate of the snapshot in flight. If you move the name, also mind compare_names. */
 struct seen_gate {
 	struct sight sight;
 	bool facts;
 	char *copied[3];		/* by, lease, facts */
-	UT_hash_handle hh;
+	struct seen_gate *next;
 	char name[];
 };
 
@@ -32,7 +32,8 @@ struct snapshot {
 	struct session *session;
 	const struct log *log;
 	struct looks waiting, aboard;
-	struct seen_gate *gates;	/* by name, in the order asked */
+	struct seen_gate *first, **last; /* its gates, in the order asked */
+	void *by_name;			 /* the same: a tree of search.h */
 	unsigned keys;			/* that will be probed: of the gates and their ancestors */
 	bool in_flight;
 	struct flight flight, inquiry;	/* the snapshot, and who is in the way where a probe failed */
@@ -52,6 +53,7 @@ struct snapshot *snapshot_new(struct session *session, const struct log *log)
 	s->log = log;
 	looks_init(&s->waiting);
 	looks_init(&s->aboard);
+	s->last = &s->first;
 	return s;
 }
 
@@ -69,23 +71,16 @@ void snapshot_join(struct snapshot *s, struct look *look)
 
 /* Boarding. */
 
-static struct seen_gate *find(const struct snapshot *s, const char *name)
+static int compare_names(const void *a, const void *b)
 {
-	struct seen_gate *found;
-
-	HASH_FIND_STR(s->gates, name, found);
-	return found;
+	return strcmp(a, b);
 }
 
-static unsigned gate_depth(const char *name)
+static struct seen_gate *find(const struct snapshot *s, const char *name)
 {
-	unsigned depth = 1;
+	const char *const *node = tfind(name, &s->by_name, compare_names);
 
-	while ((name = strchr(name, '.'))) {
-		depth++;
-		name++;
-	}
-	return depth;
+	return node ? (struct seen_gate *)(*node - offsetof(struct seen_gate, name)) : NULL;
 }
 
 static void want(struct snapshot *s, const char *name, bool facts)
@@ -95,7 +90,9 @@ static void want(struct snapshot *s, const char *name, bool facts)
 	if (!gate) {
 		gate = or_die(calloc(1, sizeof(*gate) + strlen(name) + 1));
 		memcpy(gate->name, name, strlen(name));
-		HASH_ADD_STR(s->gates, name, gate);
+		*s->last = gate;
+		s->last = &gate->next;
+		or_die(tsearch(gate->name, &s->by_name, compare_names));
 		s->keys += gate_depth(name);
 	}
 	gate->facts |= facts;
@@ -118,17 +115,27 @@ static void board(struct snapshot *s)
 		looks_init(&s->waiting);
 }
 
+/* The names go with their gates. */
+static void keep_names(void *name)
+{
+	(void)name;
+}
+
 static void forget_gates(struct snapshot *s)
 {
-	struct seen_gate *gate, *next;
+	struct seen_gate *gate = s->first, *next;
 
-	HASH_ITER (hh, s->gates, gate, next) {
-		HASH_DEL(s->gates, gate);
+	tdestroy(s->by_name, keep_names);
+	s->by_name = NULL;
+	s->first = NULL;
+	s->last = &s->first;
+	s->keys = 0;
+	for (; gate; gate = next) {
+		next = gate->next;
 		for (int i = 0; i < 3; i++)
 			free(gate->copied[i]);
 		free(gate);
 	}
-	s->keys = 0;
 }
 
 /* Handing out. */
@@ -175,7 +182,7 @@ static void inquiry_result(struct flight *flight, unsigned index, const PGresult
 	(void)index;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		return;
-	for (struct seen_gate *gate = s->gates; gate; gate = gate->hh.next)
+	for (struct seen_gate *gate = s->first; gate; gate = gate->next)
 		if (gate->sight.state == SIGHT_BLOCKED && row < PQntuples(result))
 			gate->sight.facts = keep(gate, 2, result, row++, 0);
 }
@@ -194,7 +201,7 @@ static char *names_literal(const struct snapshot *s, bool blocked)
 	FILE *out = or_die(open_memstream(&text, &size));
 
 	fputc('{', out);
-	for (const struct seen_gate *gate = s->gates; gate; gate = gate->hh.next) {
+	for (const struct seen_gate *gate = s->first; gate; gate = gate->next) {
 		if (blocked && gate->sight.state != SIGHT_BLOCKED)
 			continue;
 		fprintf(out, "%s%s", comma, gate->name);
@@ -207,12 +214,12 @@ static char *names_literal(const struct snapshot *s, bool blocked)
 
 static char *facts_literal(const struct snapshot *s)
 {
-	char *text = or_die(malloc(2 * (size_t)HASH_COUNT(s->gates) + 3)), *end = text;
+	char *text = or_die(malloc(2 * (size_t)s->keys + 3)), *end = text;
 
 	*end++ = '{';
-	for (const struct seen_gate *gate = s->gates; gate; gate = gate->hh.next) {
+	for (const struct seen_gate *gate = s->first; gate; gate = gate->next) {
 		*end++ = gate->facts ? 't' : 'f';
-		*end++ = gate->hh.next ? ',' : '}';
+		*end++ = gate->next ? ',' : '}';
 	}
 	*end = 0;
 	return text;
@@ -239,9 +246,7 @@ static void note_gate(struct seen_gate *gate, const PGresult *rows, int row)
 	gate->sight.lease = keep(gate, 1, rows, row, LEASE);
 	gate->sight.facts = keep(gate, 2, rows, row, FACTS);
 	gate->sight.known = cell_true(rows, row, KNOWN);
-	gate->sight.state = gate->sight.lease ? SIGHT_SHUT
-		: cell_true(rows, row, FREE) ? SIGHT_OPEN
-						      : SIGHT_BLOCKED;
+	gate->sight.state = gate->sight.lease ? SIGHT_SHUT : cell_true(rows, row, FREE) ? SIGHT_OPEN : SIGHT_BLOCKED;
 }
 
 static void snapshot_result(struct flight *flight, unsigned index, const PGresult *result)
@@ -251,12 +256,11 @@ static void snapshot_result(struct flight *flight, unsigned index, const PGresul
 
 	(void)index;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		log_write(s->log, LOG_ERROR, "snapshot_failed", "sqlstate",
-			result_sqlstate(result), "why",
+		log_write(s->log, LOG_ERROR, "snapshot_failed", "sqlstate", result_sqlstate(result), "why",
 			result_message(result), NULL);
 		return;
 	}
-	for (struct seen_gate *gate = s->gates; gate; gate = gate->hh.next)
+	for (struct seen_gate *gate = s->first; gate; gate = gate->next)
 		note_gate(gate, result, row++);
 }
 
@@ -265,7 +269,7 @@ static void snapshot_landed(struct flight *flight, bool arrived)
 	struct snapshot *s = (struct snapshot *)((char *)flight - offsetof(struct snapshot, flight));
 	bool seen = arrived && !flight->failed, blocked = false;
 
-	for (const struct seen_gate *gate = s->gates; seen && gate; gate = gate->hh.next)
+	for (const struct seen_gate *gate = s->first; seen && gate; gate = gate->next)
 		blocked |= gate->sight.state == SIGHT_BLOCKED;
 	if (blocked)
 		inquire(s);

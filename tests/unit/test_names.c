@@ -94,6 +94,8 @@ static void test_names__ancestors_cover(void **state)
 	assert_false(gate_covers("a.b", "a"));
 	assert_false(gate_covers("a", "ab"));
 	assert_false(gate_covers("a.b", "a.bc"));
+	assert_int_equal(gate_depth("a.b.c"), 3);
+	assert_int_equal(gate_depth("a"), 1);
 	assert_int_equal(gate_parent_len("a.b.c", 5), 3);
 	assert_int_equal(gate_parent_len("a.b.c", 1), 0);
 }
