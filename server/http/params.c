@@ -87,33 +87,33 @@ static enum outcome unknown_name(const struct params *params, const char *name, 
 		fault, OUTCOME_BAD_REQUEST, "%.60s: there is no such parameter here; there are: %sformat", name, list);
 }
 
-/* Where the value of that name belongs, which is still free. */
-static enum outcome find_place(struct params *params, const char *name, char ***place, struct fault *fault)
+/* Where the value of that name belongs, which is still free; NULL with the fault if there is no such place. */
+static char **find_place(struct params *params, const char *name, struct fault *fault)
 {
 	const struct param *row = find_row(params, name);
+	char **place = &params->format;
 
-	if (strcmp(name, "format") == 0) {
-		*place = &params->format;
-	} else if (row) {
+	if (strcmp(name, "format") != 0) {
+		if (!row) {
+			unknown_name(params, name, fault);
+			return NULL;
+		}
 		if (!params->values)
 			params->values = or_die(calloc(rows_of(params->table), sizeof(char *)));
-		*place = &params->values[row - params->table];
-	} else {
-		return unknown_name(params, name, fault);
+		place = &params->values[row - params->table];
 	}
-	if (**place)
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "%s: given twice", name);
-	return OUTCOME_OK;
+	if (!*place)
+		return place;
+	fault_set(fault, OUTCOME_BAD_REQUEST, "%s: given twice", name);
+	return NULL;
 }
 
 enum outcome params_add(struct params *params, const char *name, const char *value, struct fault *fault)
 {
-	enum outcome outcome;
-	char **place = NULL;
+	char **place = find_place(params, name, fault);
 
-	outcome = find_place(params, name, &place, fault);
-	if (outcome != OUTCOME_OK)
-		return outcome;
+	if (!place)
+		return fault->outcome;
 	if (place == &params->format && strcmp(value, "json") != 0 && strcmp(value, "text") != 0)
 		return fault_set(fault, OUTCOME_BAD_REQUEST, "format: \"%.40s\" is neither json nor text", value);
 	*place = or_die(strdup(value));
