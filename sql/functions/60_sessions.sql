@@ -9,8 +9,6 @@ language plpgsql as $$
 declare
 	old record;
 begin
-	perform deploy_gate.recognise_database();
-	perform from deploy_gate.service for no key update;
 	for old in
 		select s.*, a.pid is not null as alive, a.wait_event = 'SyncRep' as in_syncrep
 		from deploy_gate.session s
@@ -25,6 +23,7 @@ begin
 			return;
 		end if;
 	end loop;
+	perform deploy_gate.recognise_database();
 	insert into deploy_gate.session as s (role, replica, name, version, host, pid, backend_start)
 	select 'locks', $1, $2, $3, $4, pg_backend_pid(), a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()
 	returning s.number into number;
@@ -48,7 +47,8 @@ begin
 	select $1, $2, $3, $4, $5, pg_backend_pid(), a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid();
 end $$;
 
--- A session is over: its leases and claims go to another, which has to take their locks.
+-- A session is over: its leases go to another, which has to take their locks. Its claims go with them only within one process:
+-- the requests of one that died have nobody to answer them.
 create or replace function deploy_gate.supersede(old bigint, new bigint, why text) returns void
 language sql as $$
 	update deploy_gate.session helper set ended_at = clock_timestamp(), end_reason = why
@@ -57,7 +57,11 @@ language sql as $$
 		and (helper.number = old or helper.replica = own.replica and own.replica <> heir.replica);
 	update deploy_gate.lease l
 	set session = case when l.session = old then new else l.session end, locked = l.locked and l.session <> old,
-		claim_session = case when l.claim_session = old then new else l.claim_session end
+		claim_session = case when l.claim_session <> old then l.claim_session when process.lives then new end,
+		claim_request = case when l.claim_session <> old or process.lives then l.claim_request end
+	from (
+		select own.replica = heir.replica as lives
+		from deploy_gate.session own, deploy_gate.session heir where own.number = old and heir.number = new) process
 	where l.id in (select lg.lease from deploy_gate.lease_gate lg) and (l.session = old or l.claim_session = old);
 $$;
 
