@@ -1,9 +1,11 @@
 /* asking: the calls that are one change or one read and do not wait for a gate. */
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/die.h"
+#include "config.h"
 #include "gate/parts.h"
 #include "pg/batch.h"
 #include "pg/change.h"
@@ -89,6 +91,19 @@ static void finish(struct asking *asking, enum outcome outcome, const char *body
 		then(k);
 }
 
+/* Nobody knows how this comes out, and the client has waited long enough. The task stays until the outcome is there. */
+static void give_up(uv_timer_t *timer)
+{
+	task_abandon(timer->data);
+}
+
+static void watch_patience(struct asking *asking)
+{
+	uint64_t now = uv_now(asking->task.keeper->loop);
+
+	task_wake_in(&asking->task, asking->until_ms > now ? asking->until_ms - now : 0, give_up);
+}
+
 static void ask_change(uv_timer_t *timer)
 {
 	struct asking *asking = timer->data;
@@ -98,6 +113,7 @@ static void ask_change(uv_timer_t *timer)
 		return;
 	}
 	asking->under_way = true;
+	watch_patience(asking);
 	batch_add(asking->task.keeper->batch, &asking->change);
 	keeper_nudge(asking->task.keeper);
 }
@@ -108,6 +124,7 @@ static void changed(struct change *change, enum outcome outcome, const char *bod
 	struct keeper *k = asking->task.keeper;
 
 	asking->under_way = false;
+	uv_timer_stop(&asking->task.timer);
 	if (outcome == OUTCOME_UNAVAILABLE && asking->was_up && !change->once && !k->leaving &&
 		uv_now(k->loop) < asking->until_ms)
 		task_wake_in(&asking->task, ASK_AGAIN_MS, ask_change);
@@ -123,6 +140,7 @@ static struct asking *asking_new(struct keeper *k, struct call *call, char *requ
 	asking->until_ms = uv_now(k->loop) + PATIENCE_MS;
 	asking->under_way = true;
 	task_start(&asking->task, k, &verbs, call);
+	watch_patience(asking);
 	return asking;
 }
 
@@ -155,6 +173,17 @@ void keeper_post(struct keeper *k, enum change_kind kind, char *request, void (*
 	change_start(k, NULL, kind, request)->then = done;
 }
 
+/* The same request, for gates that are known only; takes it. */
+static char *known_only(char *request)
+{
+	char *narrowed;
+
+	if (asprintf(&narrowed, "{\"known_only\":true,%s", request + 1) < 0)
+		die("out of memory");
+	free(request);
+	return narrowed;
+}
+
 static void was_read(struct read *read, enum outcome outcome, const char *body)
 {
 	finish((struct asking *)((char *)read - offsetof(struct asking, read)), outcome, body);
@@ -162,8 +191,10 @@ static void was_read(struct read *read, enum outcome outcome, const char *body)
 
 void keeper_read(struct keeper *k, struct call *call, enum read_kind kind, char *request)
 {
-	struct asking *asking = asking_new(k, call, request);
+	struct asking *asking =
+		asking_new(k, call, kind == READ_GATE && k->config->known_gates_only ? known_only(request) : request);
 
+	request = asking->request;
 	asking->read = (struct read){ .statement = reads[kind], .request = request, .done = was_read };
 	reads_add(k->reads, &asking->read);
 	keeper_nudge(k);

@@ -21,7 +21,8 @@ enum {
 	PENDING_FIRST_MS = 5,		/* a lock that will be had in a moment is tried after 5, 10, 20 … 250 ms */
 	PENDING_LAST_MS = 250,
 	QUEUED_MS = 500,		/* a place in the queue is asked for at least this often: hints can be lost */
-	OUTAGE_MS = 50
+	OUTAGE_MS = 50,
+	OVERDUE_MS = 5000		/* that an answer may take beyond its time before its outcome is given up as unknown */
 };
 
 struct closing {
@@ -40,9 +41,16 @@ struct closing {
 	uint64_t queue_until_ms;	/* then the rows refuse it by themselves */
 };
 
+static void give_up(uv_timer_t *);
+
+static uint64_t left(uint64_t until, uint64_t now)
+{
+	return until > now ? until - now : 0;
+}
+
 static void ask(struct closing *c)
 {
-	uv_timer_stop(&c->task.timer);
+	task_wake_in(&c->task, left(c->until_ms, uv_now(c->task.keeper->loop)) + OVERDUE_MS, give_up);
 	c->under_way = true;
 	c->again = false;
 	batch_add(c->task.keeper->batch, &c->change);
@@ -131,6 +139,12 @@ static void refuse(struct closing *c)
 	keeper_nudge(c->task.keeper);
 }
 
+/* The batch cannot be had: nobody knows how this comes out. The task stays until it does, and then lets go. */
+static void give_up(uv_timer_t *timer)
+{
+	task_abandon(timer->data);
+}
+
 static void time_came(uv_timer_t *timer)
 {
 	struct closing *c = timer->data;
@@ -145,11 +159,6 @@ static void time_came(uv_timer_t *timer)
 static uint64_t least(uint64_t a, uint64_t b)
 {
 	return a < b ? a : b;
-}
-
-static uint64_t left(uint64_t until, uint64_t now)
-{
-	return until > now ? until - now : 0;
 }
 
 /* Neither granted nor refused: waits for a hint, or for the next time to ask. */
@@ -194,6 +203,7 @@ static void asked(struct change *change, enum outcome outcome, const char *body)
 	struct keeper *k = c->task.keeper;
 	bool stands = outcome == OUTCOME_QUEUED || outcome == OUTCOME_PENDING || outcome == OUTCOME_DRAINING;
 
+	uv_timer_stop(&c->task.timer);
 	c->under_way = false;
 	if (!c->task.call || (k->leaving && stands))
 		let_go(c, outcome);
@@ -230,6 +240,7 @@ void closing_start(struct keeper *k, struct call *call, char *request)
 	free(request);
 	c->claim = ++k->last_claim;
 	json_add_number(terms, "claim", c->claim);
+	json_add_bool(terms, "known_only", k->config->known_gates_only);
 	snprintf(c->id, sizeof(c->id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
 	c->gates = gates_of(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
 	c->until_ms = now + (uint64_t)json_number(terms, "timeout_ms", k->config->max_wait_ms);

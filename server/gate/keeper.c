@@ -16,6 +16,8 @@
 enum { HAND_OVER_MS = 2000 };
 
 const char task_unreachable[] = "PostgreSQL is out of reach, so nothing is known of any gate: ask again";
+const char task_unknown[] =
+	"PostgreSQL does not answer, so it is not known whether this was done: ask again with the same token";
 const char task_leaving[] = "this replica is leaving: ask again, or another replica";
 
 /* Tasks. */
@@ -55,6 +57,17 @@ void task_answer(struct task *task, enum outcome outcome, const char *body, cons
 	task_end(task);
 	if (call)
 		call->answered(call, &(struct answer){ outcome, body, detail });
+}
+
+void task_abandon(struct task *task)
+{
+	struct call *call = task->call;
+
+	task->call = NULL;
+	if (!call)
+		return;
+	call->task = NULL;
+	call->answered(call, &(struct answer){ OUTCOME_UNAVAILABLE, NULL, task_unknown });
 }
 
 void task_wake_in(struct task *task, uint64_t ms, uv_timer_cb wake)

@@ -85,8 +85,11 @@ bool keeper_reads(const struct keeper *);
 void task_start(struct task *, struct keeper *, const struct task_verbs *, struct call *);
 void task_end(struct task *);
 void task_answer(struct task *, enum outcome, const char *body, const char *detail);
+/* Answers that nothing is known, and leaves the task to find its own end. */
+void task_abandon(struct task *);
 void task_wake_in(struct task *, uint64_t ms, uv_timer_cb);
 extern const char task_unreachable[];		/* the sentence for UNAVAILABLE */
+extern const char task_unknown[];
 extern const char task_leaving[];
 
 /* A change that no client waits for; request is taken. done may be NULL. */

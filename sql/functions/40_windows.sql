@@ -1,8 +1,8 @@
 -- The changes to windows. Each takes one JSON object and answers with an outcome word and what is to be told; none raises.
 -- digest: SHA-256 of the lease's token in hex, whose first 32 digits are the lease's id.
 
--- digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry grace_ms takeover, and claim,
--- the number of the request: ok (already had), queued, gone, token_used, held, or 'settling': settle tells how it came out.
+-- digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry grace_ms takeover known_only,
+-- and claim, the number of the request: ok (already had), queued, gone, token_used, held, or 'settling': settle tells how it came out.
 create or replace function deploy_gate.change_close(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -31,6 +31,10 @@ begin
 			end if;
 			return;
 		end if;
+	elsif request ->> 'known_only' = 'true' and exists (
+			select from unnest(gates) n where not exists (select from deploy_gate.gate g where g.name = n)) then
+		outcome := 'not_found';
+		return;
 	else
 		l := deploy_gate.lease_of(request, gates);
 	end if;

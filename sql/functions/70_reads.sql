@@ -1,9 +1,12 @@
 -- What can be read, each one function that takes one JSON object.
 
+-- gate known_only
 create or replace function deploy_gate.read_gate(request jsonb, out outcome text, out body json)
-language sql volatile as $$
-	select 'ok', deploy_gate.gate_json(request ->> 'gate', clock_timestamp())
-$$;
+language plpgsql volatile as $$
+begin
+	body := deploy_gate.gate_json(request ->> 'gate', clock_timestamp());
+	outcome := case when request ->> 'known_only' = 'true' and not (body ->> 'known')::boolean then 'not_found' else 'ok' end;
+end $$;
 
 -- prefix after limit
 create or replace function deploy_gate.read_gates(request jsonb, out outcome text, out body json)
