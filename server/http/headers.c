@@ -1,5 +1,6 @@
 #include "http/headers.h"
 
+#include <ctype.h>
 #include <microhttpd.h>
 #include <stddef.h>
 #include <string.h>
@@ -21,8 +22,6 @@ static const struct field {
 	{ "X-Request-Id", offsetof(struct headers, request_id) },
 };
 
-#define TOKEN_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~"
-
 /* A header in the making. */
 struct reading {
 	struct headers *headers;
@@ -30,12 +29,19 @@ struct reading {
 	enum outcome outcome;
 };
 
+static bool is_name(const char *name)
+{
+	while (isalnum((unsigned char)*name) || (*name && strchr("-_!#$%&'*+.^`|~", *name)))
+		name++;
+	return *name == '\0';
+}
+
 static enum MHD_Result read_field(void *context, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	struct reading *reading = context;
 
 	(void)kind;
-	if (name[strspn(name, TOKEN_CHARS)] != '\0') {
+	if (!is_name(name)) {
 		reading->outcome = fault_set(reading->fault, OUTCOME_BAD_REQUEST,
 			"the header has a field whose name is none: \"%.40s\"", name);
 		return MHD_NO;
