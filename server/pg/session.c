@@ -17,7 +17,7 @@ enum {
 	DIAL_MS = 10000,
 	GREET_MS = 10000, /* to verify, and to prepare the last statement */
 	BACKOFF_FIRST_MS = 50,
-	BACKOFF_LAST_MS = 2000
+	BACKOFF_LAST_MS = 800
 };
 
 enum session_state { SESSION_RESTING, SESSION_DIALLING, SESSION_VERIFYING, SESSION_VERIFIED, SESSION_STOPPED };
