@@ -1,0 +1,70 @@
+#!/bin/sh
+# scripts/up: a service and its PostgreSQL by one command, both gone after it, the data still there the next time.
+set -eu
+. "$(dirname "$0")/../support/cases.sh"
+root=$(cd "$(dirname "$0")/../.." && pwd)
+B=$(dirname "${DEPLOY_GATED_BIN?names the server under test}")
+listen=127.0.0.1:$(shuf -n 1 -i 20000-32000)
+export B DEPLOY_GATE_UP_LISTEN="$listen" DEPLOY_GATE_STATE_DIR="$scratch/state"
+chmod 755 "$scratch"
+
+# Starts scripts/up in the background, in $PWD/data, and returns when it has told what to try.
+up() {
+	: >out
+	DEPLOY_GATE_UP_DIR=$PWD/data "$root/scripts/up" >out 2>err </dev/null &
+	up=$!
+	trap 'kill $up 2>/dev/null && wait $up || true' EXIT
+	until grep -q 'Three things to try' out; do
+		kill -0 $up 2>/dev/null || { cat out err >&2; exit 1; }
+		sleep 0.1
+	done
+}
+
+down() {
+	kill -TERM "$up"
+	wait "$up" || expect $? = 143
+	trap - EXIT
+}
+
+state() { curl -s "http://$listen/v1/gates/production?format=text" | sed -n 's/^state: //p'; }
+
+test_up__serves_and_says_what_to_try() {
+	up
+	expect "$(curl -s -o /dev/null -w '%{http_code}' "http://$listen/readyz")" = 200
+	expect "$(grep -c '^[123]\. ' out)" = 3
+	# The third of them, as it is printed: plain SQL shuts the gate for HTTP.
+	sed -n 's/^ *psql "\([^"]*\)".*/\1/p' out >conninfo
+	psql -X "$(cat conninfo)" -qAtc "SELECT pg_advisory_lock(deploy_gate.key('production'))" -c "SELECT pg_sleep(30)" &
+	session=$!
+	until [ "$(state)" = closed ]; do sleep 0.1; done
+	kill $session
+	until [ "$(state)" = open ]; do sleep 0.1; done
+	down
+}
+
+test_up__leaves_nothing_running() {
+	up
+	expect -e data/postgres/data/postmaster.pid
+	down
+	expect ! -e data/postgres/data/postmaster.pid
+	expect_failure curl -s "http://$listen/healthz"
+}
+
+test_up__the_next_start_has_the_data() {
+	up
+	"$B/deploy-gate" --url "http://$listen" close production --reason "over the restart" >token
+	down
+	up
+	expect "$(state)" = closed
+	"$B/deploy-gate" --url "http://$listen" open production
+	expect "$(state)" = open
+	down
+}
+
+test_up__demo_plays_to_its_end() {
+	DEPLOY_GATE_UP_DIR=$PWD/data "$root/scripts/up" demo >out 2>&1 </dev/null || { cat out >&2; exit 1; }
+	expect "$(grep -c 'job .  *runs$' out)" = 16
+	expect "$(grep -c ' demo  *expired ' out)" = 1
+}
+
+run_cases "$0" "$@"
