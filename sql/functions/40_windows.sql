@@ -91,11 +91,13 @@ begin
 	return l;
 end $$;
 
--- From now on this request answers for the lease.
+-- From now on this request answers for the lease. Where another was answered already, neither is to answer for it: a hang-up of
+-- the one must not take back what the other was told.
 create or replace function deploy_gate.claim(l deploy_gate.lease, request bigint) returns void
 language sql as $$
 	update deploy_gate.lease
-	set claim_session = deploy_gate.batch_session(), claim_request = request, unclaimed_at = null
+	set claim_session = case when not answered then deploy_gate.batch_session() end,
+		claim_request = case when not answered then request end, unclaimed_at = null
 	where id = l.id and (claim_session, claim_request) is distinct from (deploy_gate.batch_session(), request)
 $$;
 

@@ -177,6 +177,20 @@ static void test_queue__an_unanswered_window_is_abandoned_too(void **state)
 	assert_lease(scene, "a", "ended abandoned");
 }
 
+/* Whoever of the two hangs up: the other was told that the gate is shut. */
+static void test_queue__a_window_that_was_answered_twice_is_not_taken_back(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "a", "g", "{}");
+	assert_close("ok", &scene->two, "a", "g", "{\"claim\": 2}");
+	replica_change(&scene->two, "unclaim", "test.token('a', 'g') || '{\"claim\": 2}'");
+	replica_change(&scene->one, "unclaim", "test.token('a', 'g')");
+	let_pass(scene, "15 s");
+	replica_tick(&scene->one);
+	assert_lease(scene, "a", "closed");
+}
+
 static void test_queue__parent_and_child_conflict_and_siblings_do_not(void **state)
 {
 	struct scene *scene = *state;
@@ -258,6 +272,7 @@ int main(void)
 		SCENE_TEST(test_queue__the_claims_of_a_silent_replica_do_not_count),
 		SCENE_TEST(test_queue__what_nobody_asks_for_is_abandoned_after_15_s),
 		SCENE_TEST(test_queue__an_unanswered_window_is_abandoned_too),
+		SCENE_TEST(test_queue__a_window_that_was_answered_twice_is_not_taken_back),
 		SCENE_TEST(test_queue__parent_and_child_conflict_and_siblings_do_not),
 		SCENE_TEST(test_queue__a_set_is_had_whole_or_not_at_all),
 		SCENE_TEST(test_queue__jobs_that_waited_get_a_gap_between_two_windows),
