@@ -32,12 +32,14 @@ test_up__serves_and_says_what_to_try() {
 	up
 	expect "$(curl -s -o /dev/null -w '%{http_code}' "http://$listen/readyz")" = 200
 	expect "$(grep -c '^[123]\. ' out)" = 3
-	# The third of them, as it is printed: plain SQL shuts the gate for HTTP.
+	# With the connection of the third of them plain SQL shuts the gate for HTTP, as long as its session lives.
 	sed -n 's/^ *psql "\([^"]*\)".*/\1/p' out >conninfo
-	psql -X "$(cat conninfo)" -qAtc "SELECT pg_advisory_lock(deploy_gate.key('production'))" -c "SELECT pg_sleep(30)" &
-	session=$!
+	{
+		echo "SELECT pg_advisory_lock(deploy_gate.key('production'));"
+		until [ -e enough ]; do sleep 0.1; done
+	} | psql -X "$(cat conninfo)" -qAt >lock &
 	until [ "$(state)" = closed ]; do sleep 0.1; done
-	kill $session
+	touch enough
 	until [ "$(state)" = open ]; do sleep 0.1; done
 	down
 }
