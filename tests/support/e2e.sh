@@ -43,21 +43,33 @@ start_database() {
 	psql -X "$DEPLOY_GATE_TEST_PG" -qc "CREATE DATABASE $database"
 }
 
-server_log_says() { grep -q "$1" "$scratch/server.log"; }
+# The address of the last start, where the log tells of several.
+server_address() { sed -n 's/.*address=\(127\.0\.0\.1:[0-9]*\).*/\1/p' "$scratch/server.log" | tail -n 1; }
 
-server_address() { sed -n 's/.*\(127\.0\.0\.1:[1-9][0-9]*\).*/\1/p' "$scratch/server.log" | head -n 1; }
+serves() { [ -n "$(server_address)" ] && curl -sf -o /dev/null "http://$(server_address)/readyz"; }
 
-listens() { [ -n "$(server_address)" ] && curl -sf -o /dev/null "http://$(server_address)/readyz"; }
+launch() { # ADDRESS
+	spawn "$gated" --listen "$1" --listen "unix:$scratch/gate.sock" \
+		--database "$DEPLOY_GATE_TEST_PG dbname=$database" 2>>"$scratch/server.log"
+	server=$spawned
+	until_true serves || { cat "$scratch/server.log" >&2; exit 69; }
+}
 
 # Sets url and exports it as DEPLOY_GATE_URL; server is its process.
 start_server() {
 	start_database
-	spawn "$gated" --listen 127.0.0.1:0 --listen "unix:$scratch/gate.sock" \
-		--database "$DEPLOY_GATE_TEST_PG dbname=$database" 2>"$scratch/server.log"
-	server=$spawned
-	until_true listens || { cat "$scratch/server.log" >&2; exit 69; }
+	launch 127.0.0.1:0
 	url=http://$(server_address)
 	export DEPLOY_GATE_URL="$url"
+}
+
+server_is_gone() { ! kill -0 "$server" 2>/dev/null; }
+
+# Stops it and starts it at the same address.
+restart_server() {
+	kill -TERM "$server"
+	until_true server_is_gone
+	launch "${url#http://}"
 }
 
 stop_all() {

@@ -1,0 +1,284 @@
+#!/bin/sh
+# Runs each recipe of the README as it stands there: the block behind `<!-- recipe: NAME -->`. Those for curl also go through
+# a real nginx that is told nothing but where to send what it gets.
+set -eu
+. "$(dirname "$0")/../support/cases.sh"
+. "$(dirname "$0")/../support/e2e.sh"
+
+recipe() {
+	awk -v marker="<!-- recipe: $1 -->" '
+		$0 == marker { found = 1; next }
+		found && /^```/ { if (inside) exit; inside = 1; next }
+		inside { print; lines++ }
+		END { exit !lines }' "$root/README.md"
+}
+
+nginx_answers() { curl -s -o /dev/null "$through_nginx/"; }
+
+# proxy_pass and not a word more: HTTP/1.0 and its own Host upstream, 60 s of patience, buffers.
+start_nginx() {
+	mkdir "$scratch/nginx"
+	for port in $(shuf -n 5 -i 20000-32000); do
+		through_nginx=http://127.0.0.1:$port
+		cat >"$scratch/nginx/conf" <<-END
+			pid $scratch/nginx/pid;
+			events {}
+			http {
+				access_log off;
+				client_body_temp_path $scratch/nginx/body;
+				proxy_temp_path $scratch/nginx/proxy;
+				fastcgi_temp_path $scratch/nginx/fastcgi;
+				uwsgi_temp_path $scratch/nginx/uwsgi;
+				scgi_temp_path $scratch/nginx/scgi;
+				server {
+					listen 127.0.0.1:$port;
+					location / { proxy_pass $url; }
+				}
+			}
+		END
+		spawn /usr/sbin/nginx -p "$scratch/nginx" -e "$scratch/nginx/log" -c "$scratch/nginx/conf" -g 'daemon off;' \
+			2>/dev/null
+		until nginx_answers || ! kill -0 "$spawned" 2>/dev/null; do sleep 0.05; done
+		! kill -0 "$spawned" 2>/dev/null || return 0
+	done
+	cat "$scratch/nginx/log" >&2
+	exit 69
+}
+
+# A home as the recipes expect it. Job and deploy write down when they ran; the deploy holds until the file go is there.
+begin() {
+	export HOME="$PWD"
+	mkdir -p shop/current/bin shop/bin
+	cat >shop/current/bin/send-invoices <<-'END'
+		#!/bin/sh
+		read -r now _ </proc/uptime
+		echo "$now job" >>"$HOME/journal"
+	END
+	cat >shop/bin/deploy <<-'END'
+		#!/bin/sh
+		read -r now _ </proc/uptime
+		echo "$now first" >>"$HOME/journal"
+		while [ -d "$HOME" ] && ! [ -e "$HOME/go" ]; do sleep 0.05; done
+		read -r now _ </proc/uptime
+		echo "$now last" >>"$HOME/journal"
+		exit "$(cat "$HOME/go")"
+	END
+	chmod +x shop/current/bin/send-invoices shop/bin/deploy
+	: >journal
+	curl -s -o /dev/null -d reason="left over" "$url/v1/gates/production/force-open"
+}
+
+# Makes a program of a recipe.
+program() {
+	recipe "$1" >"./$1"
+	chmod +x "$1"
+}
+
+at() { sed -n "s/ $1\$//p" journal; }
+
+close_by_hand() {
+	token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	curl -sf -o /dev/null -d "token=$token" -d ttl=5m -d holder=ann@desk -d reason="a migration" \
+		"$url/v1/gates/production/close"
+}
+
+open_by_hand() {
+	opened=$(clock)
+	curl -sf -o /dev/null -d "token=$token" "$url/v1/gates/production/open"
+}
+
+# Ends the case unless the program, in the background, waits while the gate is shut and runs the job when it opens.
+expect_to_wait() {
+	close_by_hand
+	spawn "$@" >out 2>&1
+	until_true gate_says production 'waiting.jobs.count: 1'
+	expect "$(cat journal)" = ""
+	open_by_hand
+	wait "$spawned"
+}
+
+expect_job_after_opening() {
+	expect "$(wc -l <journal)" -eq 1
+	holds "$(at job) >= $opened && $(at job) < $opened + 3"
+}
+
+test_readme__each_recipe_is_run() {
+	sed -n 's/^<!-- recipe: \(.*\) -->$/\1/p' "$root/README.md" >names
+	expect "$(wc -l <names)" -ge 9
+	while read -r name; do
+		grep -qE "(recipe|program) $name\\>" "$root/tests/e2e/readme.sh" || { echo "not run: $name" >&2; exit 1; }
+	done <names
+}
+
+# As cron would: five fields, a percent sign ends the command, a short environment.
+test_readme__crontab() {
+	begin
+	command=$(recipe crontab | sed -nE 's/^([^ ]+ ){5}//p')
+	expect "$command" = "${command%%%*}"
+	expect_to_wait env -i HOME="$HOME" PATH="$PATH" DEPLOY_GATE_URL="$url" /bin/sh -c "$command"
+	expect_job_after_opening
+}
+
+test_readme__preamble() {
+	begin
+	program preamble
+	expect_to_wait ./preamble
+	grep -qx 'sends invoices' out
+}
+
+curl_job() {
+	begin
+	program curl-job
+	expect_to_wait env DEPLOY_GATE_URL="$1" ./curl-job
+	expect_job_after_opening
+}
+
+test_readme__curl_job() { curl_job "$url"; }
+test_readme__curl_job_through_nginx() { curl_job "$through_nginx"; }
+
+# nginx ends a request after 60 s. The recipe does not notice; one long wait does.
+test_readme__curl_job_outlasts_the_patience_of_nginx() {
+	begin
+	program curl-job
+	close_by_hand
+	spawn env DEPLOY_GATE_URL="$through_nginx" ./curl-job >out 2>&1
+	job=$spawned
+	expect "$(curl -s -o /dev/null -w '%{http_code}' "$through_nginx/v1/gates/production/wait?timeout=10m")" = 504
+	expect "$(cat journal)" = ""
+	open_by_hand
+	wait "$job"
+	expect_job_after_opening
+}
+
+test_readme__curl_job_outlasts_a_restart() {
+	begin
+	program curl-job
+	close_by_hand
+	spawn env DEPLOY_GATE_URL="$through_nginx" ./curl-job >out 2>&1
+	job=$spawned
+	until_true gate_says production 'waiting.jobs.count: 1'
+	restart_server
+	until_true gate_says production 'waiting.jobs.count: 1'
+	open_by_hand
+	wait "$job"
+	expect_job_after_opening
+}
+
+test_readme__curl_job_gives_up_on_what_does_not_pass() {
+	begin
+	program curl-job
+	status=0
+	DEPLOY_GATE_URL=$url/nowhere ./curl-job 2>out || status=$? # 404
+	expect $status -eq 70
+	expect "$(cat journal)" = ""
+}
+
+curl_deploy() {
+	begin
+	program curl-deploy
+	program curl-job
+	spawn env DEPLOY_GATE_URL="$1" ./curl-deploy >out 2>&1
+	deploy=$spawned
+	until_true grep -q first journal
+	gate_says production 'state: closed'
+	gate_says production "window.holder: $(id -un)@$(hostname)"
+	gate_says production 'window.reason: release 42'
+	spawn env DEPLOY_GATE_URL="$1" ./curl-job
+	until_true gate_says production 'waiting.jobs.count: 1'
+	echo "$2" >go
+	status=0
+	wait "$deploy" || status=$?
+	expect $status -eq "$2"
+	wait "$spawned"
+	gate_says production 'state: open'
+	holds "$(at last) <= $(at job)"
+}
+
+test_readme__curl_deploy() { curl_deploy "$url" 0; }
+test_readme__curl_deploy_through_nginx() { curl_deploy "$through_nginx" 0; }
+test_readme__curl_deploy_that_fails() { curl_deploy "$url" 3; }
+
+# Its 50 s in line pass through nginx.
+test_readme__curl_deploy_that_is_refused() {
+	begin
+	program curl-deploy
+	close_by_hand
+	status=0
+	DEPLOY_GATE_URL=$through_nginx ./curl-deploy >out 2>&1 || status=$?
+	expect $status -eq 75
+	grep -q 'ann@desk' out
+	expect "$(cat journal)" = ""
+	gate_says production 'window.holder: ann@desk'
+	open_by_hand
+}
+
+test_readme__curl_status() {
+	begin
+	program curl-status
+	close_by_hand
+	expect "$(sh ./curl-status)" = "closed
+held by ann@desk
+because: a migration"
+	open_by_hand
+	expect "$(DEPLOY_GATE_URL=$through_nginx sh ./curl-status)" = "open"
+}
+
+psql_waits() {
+	psql -X "$DEPLOY_GATE_TEST_PG dbname=$database" -Atc "
+		SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL deploy_gate.%'" | grep -qx 1
+}
+
+test_readme__psql_job() {
+	begin
+	program psql-job
+	close_by_hand
+	DATABASE_URL="$DEPLOY_GATE_TEST_PG dbname=$database" spawn sh ./psql-job >out 2>&1
+	until_true psql_waits
+	expect "$(cat journal)" = ""
+	open_by_hand
+	wait "$spawned"
+	expect_job_after_opening
+}
+
+test_readme__psql_close() {
+	begin
+	program psql-close
+	close_by_hand
+	DATABASE_URL="$DEPLOY_GATE_TEST_PG dbname=$database" spawn sh ./psql-close >out 2>&1
+	until_true psql_waits
+	expect_failure grep -q 'the migration' out
+	open_by_hand
+	wait "$spawned"
+	grep -q 'the migration' out
+	until_true gate_says production 'state: open'
+}
+
+# A project whose stage has no server: its tasks run, with nobody to run them at.
+test_readme__capistrano() {
+	begin
+	mkdir -p config/deploy lib/capistrano
+	cp -R "$root/scripts/capistrano/." lib/capistrano
+	printf 'require "capistrano/setup"\nrequire "capistrano/deploy"\n' >Capfile
+	printf 'require "capistrano/scm/git"\ninstall_plugin Capistrano::SCM::Git\n' >>Capfile
+	recipe Capfile >>./Capfile
+	echo 'set :application, "shop"' >config/deploy.rb
+	recipe deploy.rb >>config/deploy.rb
+	echo 'after("deploy:updated", "shop:deploy") { system "shop/bin/deploy" or exit 1 }' >>config/deploy.rb
+	touch config/deploy/production.rb
+	program curl-job
+	spawn cap production deploy >out 2>&1
+	until_true grep -q first journal
+	gate_says production.shop 'state: closed'
+	gate_says production 'state: open'
+	echo 0 >go
+	wait "$spawned"
+	gate_says production.shop 'state: open'
+	expect -n "$(at last)"
+}
+
+mkdir "$scratch/bin"
+ln -s "$client" "$scratch/bin/deploy-gate"
+PATH=$scratch/bin:$PATH
+start_server
+start_nginx
+run_cases "$0" "$@"
