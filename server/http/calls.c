@@ -16,7 +16,7 @@
 #include "http/request.h"
 #include "http/route.h"
 
-enum { WAIT_DEFAULT_MS = 30000 };
+enum { WAIT_DEFAULT_MS = 30 * 1000, MAX_DEFAULT_MS = 4 * 60 * 60 * 1000 };
 
 /* The gates that the path names. */
 static enum outcome read_gates(struct request *request, struct gates **gates, struct fault *fault)
@@ -210,11 +210,14 @@ static void settle_token(struct request *request, cJSON *object)
 
 static enum outcome check_terms(struct request *request, cJSON *object, struct fault *fault)
 {
-	int64_t ttl_ms = json_number(object, "ttl_ms", 0), max_ms = json_number(object, "max_ms", INT64_MAX);
+	int64_t ttl_ms = json_number(object, "ttl_ms", 0), max_ms = json_number(object, "max_ms", MAX_DEFAULT_MS);
 	int64_t timeout_ms = json_number(object, "timeout_ms", -1);
 
 	if (ttl_ms > max_ms)
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "ttl: is above max, which renewals cannot pass");
+		return fault_set(fault, OUTCOME_BAD_REQUEST,
+			"ttl: is above max, which is 4h unless you say max=…, and which renewals cannot pass");
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "takeover")) && !json_text(object, "reason"))
+		return fault_set(fault, OUTCOME_BAD_REQUEST, "reason: is missing; a takeover has to be explained");
 	if (timeout_ms >= 0)
 		return bound_timeout(request, &timeout_ms, fault);
 	json_add_number(object, "timeout_ms", request->desk->config->max_wait_ms);
@@ -230,9 +233,6 @@ enum outcome call_close(struct request *request, struct fault *fault)
 	if (outcome != OUTCOME_OK)
 		return outcome;
 	outcome = check_terms(request, object, fault);
-	if (outcome == OUTCOME_OK && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "takeover")) &&
-		!params_value(&request->params, "reason"))
-		outcome = fault_set(fault, OUTCOME_BAD_REQUEST, "reason: is missing; a takeover has to be explained");
 	if (outcome != OUTCOME_OK) {
 		cJSON_Delete(object);
 		return outcome;

@@ -59,35 +59,43 @@ static size_t leave_escaped(void *context, struct MHD_Connection *connection, ch
 	return strlen(text);
 }
 
+/* No more newcomers for now: they wait in the kernel's queue. */
+static void pause_listeners(struct http *http)
+{
+	http->paused = true;
+	for (unsigned i = 0; i < http->listener_count; i++)
+		listener_pause(&http->listeners[i]);
+}
+
+static void resume_listeners(struct http *http)
+{
+	if (!http->paused || http->clients.count >= http->clients_max || http->stopped)
+		return;
+	http->paused = false;
+	for (unsigned i = 0; i < http->listener_count; i++)
+		listener_resume(&http->listeners[i]);
+}
+
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
 	enum MHD_ConnectionNotificationCode code)
 {
 	struct http *http = context;
+	int fd;
 
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-		const union MHD_ConnectionInfo *info =
-			MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-
-		*socket_context =
-			or_die(clients_add(&http->clients, http->arriving, info->connect_fd, uv_now(http->desk.loop)));
-		return;
-	}
-	clients_remove(&http->clients, *socket_context);
-	if (http->paused && http->clients.count < http->clients_max && !http->stopped) {
-		http->paused = false;
-		for (unsigned i = 0; i < http->listener_count; i++)
-			listener_resume(&http->listeners[i]);
+		fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+		*socket_context = or_die(clients_add(&http->clients, http->arriving, fd, uv_now(http->desk.loop)));
+	} else {
+		clients_remove(&http->clients, *socket_context);
+		resume_listeners(http);
 	}
 }
 
-/* Where there is no room, whoever only keeps a connection open makes it; else newcomers wait in the kernel's queue. */
+/* Where there is no room, whoever only keeps a connection open makes it. */
 static void make_room(struct http *http)
 {
-	if (http->stopped || http->clients.count < http->clients_max || clients_cut_idlest(&http->clients))
-		return;
-	http->paused = true;
-	for (unsigned i = 0; i < http->listener_count; i++)
-		listener_pause(&http->listeners[i]);
+	if (!http->stopped && http->clients.count >= http->clients_max && !clients_cut_idlest(&http->clients))
+		pause_listeners(http);
 }
 
 static void on_arrival(struct listener *listener, int fd, const struct address *peer)
@@ -99,6 +107,14 @@ static void on_arrival(struct listener *listener, int fd, const struct address *
 	http->arriving = NULL;
 	http->desk.resumed = true;
 	make_room(http);
+}
+
+static void on_exhausted(struct listener *listener)
+{
+	struct http *http = listener->context;
+
+	if (!http->stopped && !clients_cut_idlest(&http->clients))
+		pause_listeners(http);
 }
 
 static void on_idle(uv_idle_t *idle)
@@ -158,6 +174,7 @@ static void on_sweep(uv_timer_t *timer)
 	struct http *http = timer->data;
 
 	clients_sweep(&http->clients, uv_now(http->desk.loop));
+	resume_listeners(http);
 }
 
 /* As many clients as configured, if the limit of descriptors, which is raised as far as it goes, lets us. */
@@ -189,6 +206,7 @@ static enum outcome open_listeners(struct http *http, const struct config *confi
 		if (outcome != OUTCOME_OK)
 			return outcome;
 		listener->arrived = on_arrival;
+		listener->exhausted = on_exhausted;
 		listener->context = http;
 		http->listener_count++;
 	}

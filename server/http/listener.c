@@ -82,6 +82,8 @@ static void accept_some(struct listener *listener)
 		struct address peer = { .size = sizeof(peer.at) };
 		int fd = accept4(listener->fd, (struct sockaddr *)&peer.at, &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
+			listener->exhausted(listener);
 		if (fd < 0)
 			return;
 		if (!listener_is_socket_file(listener))

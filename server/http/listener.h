@@ -13,6 +13,8 @@ struct listener {
 	struct address address;		/* with the port that was given */
 	/* Takes a connected socket over. */
 	void (*arrived)(struct listener *, int fd, const struct address *peer);
+	/* There are no descriptors, or no memory, for one more: it had better be paused. */
+	void (*exhausted)(struct listener *);
 	void *context;
 };
 
