@@ -126,6 +126,7 @@ static void note_close(struct batch *b, const PGresult *rows, int row)
 		c->outcome = outcome_of_word(cell_text(rows, row, OUTCOME));
 		free(c->body);
 		c->body = cell_copy(rows, row, BODY);
+		return;
 	}
 }
 

@@ -148,7 +148,7 @@ static void send_off(struct ask *ask)
 
 	ask->sent_ns = clock_ns();
 	curl_multi_add_handle(ask->http->multi, ask->easy);
-	while (!ask->done && !sent) {
+	while (!ask->http->together && !ask->done && !sent) {
 		turn(ask->http, 1);
 		if (!ask->done)
 			curl_easy_getinfo(ask->easy, CURLINFO_REQUEST_SIZE, &sent);

@@ -13,6 +13,7 @@ struct server;
 struct http {
 	void *multi;
 	struct ask *asks;
+	bool together;			/* requests do not leave when begun, but all at once in the next turn */
 };
 
 /* One request, and its answer once done. */
