@@ -266,7 +266,7 @@ begin
 		outcome := case when l.answered then 'ok' else 'made' end;
 		body := deploy_gate.lease_json(l, at);
 		update deploy_gate.lease set answered = true, unclaimed_at = null where lease.id = l.id and not answered;
-	elsif l.state = 'queued' and l.wait_until <= at then
+	elsif l.state = 'queued' and l.wait_until <= at and deploy_gate.gap_left(l.gates) is null then
 		body := json_build_object('gate', deploy_gate.gate_json(l.gates[1], at));
 		perform deploy_gate.forget_ticket(l);
 		outcome := 'held';

@@ -236,6 +236,11 @@ static void test_close__waits_for_a_gap_whatever_its_wait(void **state)
 	ask = post(stage, "/v1/gates/close.gapped/close", "token=" TOKEN("gapped-2"));
 	assert_answer(ask, 201, NULL);
 	assert_true(ask->came_ns - ask->sent_ns > 500000000);
+	/* In one place all the while, not at the end of the queue each time it asked. */
+	assert_int_equal(
+		psql_number(&stage->admin,
+			"select count(*) from deploy_gate.event where gate = 'close.gapped' and kind = 'queued'"),
+		1);
 }
 
 static void test_close__takeover_ends_the_live_window(void **state)
