@@ -25,7 +25,12 @@
 
 enum { PARKED_MAX = 64, PATIENCE_MS = 10000, REPLY_MAX = 8192 };
 
+struct task {
+	struct keeper *keeper;
+};
+
 struct keeper {
+	struct task task;		/* of all calls */
 	uv_loop_t *loop;
 	uv_idle_t soon;
 	int news;
@@ -35,8 +40,6 @@ struct keeper {
 	struct call *parked[PARKED_MAX];
 	unsigned parked_count;
 };
-
-static struct keeper the_keeper;	/* keeper_hang_up is handed the call alone */
 
 #define GATE \
 	"{\"gate\":{\"name\":\"shut\",\"state\":\"closed\",\"closed_by\":\"shut\",\"window\":{\"state\":\"closed\"," \
@@ -80,6 +83,7 @@ static void look(struct keeper *keeper, struct call *call, struct gates *gates, 
 {
 	const char *name = gates_name(gates, 0);
 
+	call->task = &keeper->task;
 	if (strncmp(name, "slow", 4) == 0 || (wait && strncmp(name, "shut", 4) == 0)) {
 		keeper->parked[keeper->parked_count++] = call;
 		tell(keeper, 'p');
@@ -124,7 +128,7 @@ void keeper_read(struct keeper *keeper, struct call *call, enum read_kind kind, 
 
 void keeper_hang_up(struct call *call)
 {
-	struct keeper *keeper = &the_keeper;
+	struct keeper *keeper = call->task->keeper;
 
 	for (unsigned i = 0; i < keeper->parked_count; i++)
 		if (keeper->parked[i] == call)
@@ -138,6 +142,7 @@ struct server {
 	uv_loop_t loop;
 	uv_signal_t term, interrupt;
 	struct http *http;
+	struct keeper keeper;
 };
 
 static void on_stopped(void *context)
@@ -146,7 +151,7 @@ static void on_stopped(void *context)
 
 	uv_close((uv_handle_t *)&server->term, NULL);
 	uv_close((uv_handle_t *)&server->interrupt, NULL);
-	uv_close((uv_handle_t *)&the_keeper.soon, NULL);
+	uv_close((uv_handle_t *)&server->keeper.soon, NULL);
 }
 
 /* SIGTERM: answers those who wait, as a keeper that leaves; who is slow stays unanswered. SIGINT: answers nobody. */
@@ -156,7 +161,7 @@ static void on_signal(uv_signal_t *signal, int number)
 
 	http_leave(server->http);
 	if (number == SIGTERM)
-		answer_parked(&the_keeper, OUTCOME_UNAVAILABLE);
+		answer_parked(&server->keeper, OUTCOME_UNAVAILABLE);
 	http_stop(server->http, on_stopped, server);
 }
 
@@ -173,11 +178,10 @@ static _Noreturn void serve(int port, int news, int64_t connections)
 	int status;
 
 	uv_loop_init(&server.loop);
-	the_keeper.loop = &server.loop;
-	the_keeper.news = news;
-	uv_idle_init(&server.loop, &the_keeper.soon);
-	the_keeper.soon.data = &the_keeper;
-	server.http = http_new(&server.loop, &config, &the_keeper, &log, &fault);
+	server.keeper = (struct keeper){ .task = { &server.keeper }, .loop = &server.loop, .news = news };
+	uv_idle_init(&server.loop, &server.keeper.soon);
+	server.keeper.soon.data = &server.keeper;
+	server.http = http_new(&server.loop, &config, &server.keeper, &log, &fault);
 	if (!server.http)
 		_exit(1);
 	http_start(server.http);
