@@ -27,7 +27,7 @@ static void assert_held_once(struct replica *replica, const char *gate, const ch
 /* As if somebody outside had first been seen 20 ms ago. */
 static void let_be_seen_again(struct scene *scene)
 {
-	psql_run(&scene->admin, "update deploy_gate.lease set blocked_at = blocked_at - interval '1 s'");
+	psql_run(&scene->admin, "update deploy_gate.lease set blocked_at = blocked_at - interval '1 hour'");
 }
 
 static void hold_outside(struct psql *psql, const char *function, const char *gate)
@@ -104,6 +104,7 @@ static void test_outsider__exclusive_sends_the_window_back_to_its_place(void **s
 	hold_outside(&scene->bob, "pg_advisory_lock", "g");
 	/* Seen once, it may be on its way out. */
 	assert_close("pending", &scene->one, "b", "g", WAITING);
+	psql_run(&scene->admin, "update deploy_gate.lease set blocked_at = blocked_at + interval '1 min'");
 	assert_close("pending", &scene->one, "b", "g", WAITING);
 	let_be_seen_again(scene);
 	assert_close("queued", &scene->one, "b", "g", WAITING);
