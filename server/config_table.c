@@ -87,6 +87,5 @@ void settings_help(void)
 			printf(" (default %s)", setting->fallback);
 		putchar('\n');
 	}
-	puts("  --help             print this and exit\n"
-	     "  --version          print the version and exit");
+	puts("\n--help prints this, --version the version; both exit then.");
 }
