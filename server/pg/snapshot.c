@@ -192,8 +192,8 @@ static void inquiry_landed(struct flight *flight, bool arrived)
 	hand_out((struct snapshot *)((char *)flight - offsetof(struct snapshot, inquiry)), arrived && !flight->failed);
 }
 
-/* The names of the gates, in their order, as an array literal: all of them, or the blocked ones. */
-static char *names_literal(const struct snapshot *s, bool blocked)
+/* The names of the blocked gates, in their order, as an array literal. */
+static char *blocked_literal(const struct snapshot *s)
 {
 	char *text = NULL;
 	const char *comma = "";
@@ -202,12 +202,30 @@ static char *names_literal(const struct snapshot *s, bool blocked)
 
 	fputc('{', out);
 	for (const struct seen_gate *gate = s->first; gate; gate = gate->next) {
-		if (blocked && gate->sight.state != SIGHT_BLOCKED)
+		if (gate->sight.state != SIGHT_BLOCKED)
 			continue;
 		fprintf(out, "%s%s", comma, gate->name);
 		comma = ",";
 	}
 	fputc('}', out);
+	fclose(out);
+	return or_die(text);
+}
+
+/* {"a,a.b,a.b.c","d"}: each gate with its ancestors before it. Names need no escape. */
+static char *paths_literal(const struct snapshot *s)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = or_die(open_memstream(&text, &size));
+
+	fputc('{', out);
+	for (const struct seen_gate *gate = s->first; gate; gate = gate->next) {
+		fputc('"', out);
+		for (const char *dot = strchr(gate->name, '.'); dot; dot = strchr(dot + 1, '.'))
+			fprintf(out, "%.*s,", (int)(dot - gate->name), gate->name);
+		fprintf(out, "%s\"%s", gate->name, gate->next ? "," : "}");
+	}
 	fclose(out);
 	return or_die(text);
 }
@@ -227,7 +245,7 @@ static char *facts_literal(const struct snapshot *s)
 
 static void inquire(struct snapshot *s)
 {
-	char *names = names_literal(s, true);
+	char *names = blocked_literal(s);
 
 	s->inquiry = (struct flight){ .deadline_ms = DEADLINE_MS, .result = inquiry_result, .landed = inquiry_landed };
 	session_fly(s->session, &s->inquiry);
@@ -279,7 +297,7 @@ static void snapshot_landed(struct flight *flight, bool arrived)
 
 void snapshot_send(struct snapshot *s)
 {
-	char *names, *facts;
+	char *paths, *facts;
 
 	if (!s->waiting.first || s->in_flight)
 		return;
@@ -289,12 +307,12 @@ void snapshot_send(struct snapshot *s)
 		hand_out(s, false);
 		return;
 	}
-	names = names_literal(s, false);
+	paths = paths_literal(s);
 	facts = facts_literal(s);
 	s->flight = (struct flight){ .deadline_ms = DEADLINE_MS, .result = snapshot_result, .landed = snapshot_landed };
 	session_fly(s->session, &s->flight);
-	session_add(s->session, "snapshot", 2, (const char *const[]){ names, facts });
+	session_add(s->session, "snapshot", 2, (const char *const[]){ paths, facts });
 	session_depart(s->session);
-	free(names);
+	free(paths);
 	free(facts);
 }
