@@ -76,7 +76,7 @@ void setting_environment(const char *key, char name[static SETTING_ENVIRONMENT_M
 
 void settings_help(void)
 {
-	puts("usage: deploy-gated [--KEY VALUE]…\n\n"
+	puts("usage: deploy-gated [--KEY VALUE]… | --help | --version\n\n"
 	     "Each setting is a flag, an environment name (DEPLOY_GATED_ and the key in capitals, _ for -) and a line\n"
 	     "\"key = value\" of the file, in that order of strength. Those marked * are read again on SIGHUP.\n");
 	for (size_t i = 0; i < SETTING_COUNT; i++) {
@@ -87,5 +87,4 @@ void settings_help(void)
 			printf(" (default %s)", setting->fallback);
 		putchar('\n');
 	}
-	puts("\n--help prints this, --version the version; both exit then.");
 }
