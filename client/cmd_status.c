@@ -30,15 +30,17 @@ static void say_time(char cell[static CELL_MAX], const cJSON *gate, const char *
 /* Who shuts the gate: a deploy, or somebody in plain SQL. */
 static void say_holder(char cell[static CELL_MAX], const cJSON *gate)
 {
-	const char *holder = json_text(gate, "window.holder"), *user = json_text(gate, "external.0.user");
-	const char *application = json_text(gate, "external.0.application_name");
+	const cJSON *outsider = client_first(gate, "external");
+	const char *holder = json_text(gate, "window.holder");
+	const char *application = outsider ? json_text(outsider, "application_name") : NULL;
 
 	cell[0] = '\0';
 	if (holder)
 		snprintf(cell, CELL_MAX, "%s", holder);
-	else if (user)
-		snprintf(cell, CELL_MAX, "%s in SQL (%s, pid %" PRId64 ")", user,
-			application && *application ? application : "unnamed", json_number(gate, "external.0.pid", 0));
+	else if (outsider)
+		snprintf(cell, CELL_MAX, "SQL: %s (pid %" PRId64 ")",
+			application && *application ? application : json_text(outsider, "user"),
+			json_number(outsider, "pid", 0));
 }
 
 static void say_waiting(char cell[static CELL_MAX], const cJSON *gate)

@@ -92,7 +92,7 @@ static void draw_progress(struct report *report)
 {
 	char elapsed[DURATION_TEXT_MAX], line[LINE_MAX_BYTES];
 
-	duration_say((clock_ms() - report->since_ms) / 1000 * 1000, elapsed);
+	duration_say((clock_ms() - report->since_ms) / 1000 * 1000 + 1000, elapsed);
 	snprintf(line, sizeof(line), "waiting (%s): %s", elapsed, report->waiting);
 	make_harmless(line);
 	fprintf(stderr, "\r\033[K%.*s", (int)cut(line, columns() - 1), line);

@@ -114,6 +114,25 @@ static void test_commands__a_failed_deploy_may_leave_it_crashed(void **state)
 	PLAY(steps);
 }
 
+static void test_commands__a_plain_sql_holder_is_named(void **state)
+{
+	static const struct step shut[] = {
+		{ { "status", "a" }, 0, "SQL: somebody (pid " },
+		{ { "check", "a" }, 1, "plain SQL" },
+		{ { "deploy", "a", "--wait", "10ms", "--", "true" }, 75, "exit 75 (held): " },
+	}, opened[] = {
+		{ { "-q", "wait", "a" }, 0, NULL },
+	};
+	const struct world *world = *state;
+	struct psql psql;
+
+	psql_open(&psql, &world->db, "application_name=somebody");
+	psql_run(&psql, "select pg_advisory_lock(deploy_gate.key('a'))");
+	PLAY(shut);
+	psql_close(&psql);
+	PLAY(opened);
+}
+
 static void test_commands__token_files(void **state)
 {
 	const struct world *world = *state;
@@ -206,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_commands__from_close_to_open),
 		cmocka_unit_test(test_commands__what_ended_is_said_to_have_ended),
 		cmocka_unit_test(test_commands__a_failed_deploy_may_leave_it_crashed),
+		cmocka_unit_test(test_commands__a_plain_sql_holder_is_named),
 		cmocka_unit_test(test_commands__token_files),
 		cmocka_unit_test(test_commands__what_is_not_known_warns),
 		cmocka_unit_test(test_commands__out_of_reach),
