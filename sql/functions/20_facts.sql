@@ -1,8 +1,11 @@
+-- Here and below functions in plain SQL are those that PostgreSQL inlines. It would plan any other anew at each call, where
+-- PL/pgSQL plans once a session.
+
 -- What is told about gates and leases, as JSON of the contract. Every function takes the instant it speaks of, so that all
 -- times in one answer are relative to the same clock.
 
 create or replace function deploy_gate.rfc3339(at timestamptz) returns text
-language sql immutable parallel safe as $$
+language sql stable parallel safe as $$
 	select to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')
 $$;
 
@@ -43,25 +46,28 @@ $$;
 -- Sessions that hold or want one of these advisory keys in a mode that conflicts with ours, and that are none of ours.
 -- A waiting request counts: probes fail behind it. mode: the mode we want.
 create or replace function deploy_gate.outsiders(keys bigint[], mode text) returns json
-language sql volatile as $$
-	select json_agg(json_build_object('pid', l.pid, 'user', a.usename, 'application_name', a.application_name,
-			'mode', l.mode, 'granted', l.granted, 'database', a.datname) order by l.pid)
-	from pg_locks l
-	left join pg_stat_activity a on a.pid = l.pid
-	where l.locktype = 'advisory' and l.objsubid = 1
-		and l.database = (select oid from pg_database where datname = current_database())
-		and (l.classid::bigint << 32) | l.objid::bigint = any (keys)
-		and (l.mode = 'ExclusiveLock' or $2 = 'ExclusiveLock' and l.granted)
-		and l.pid <> pg_backend_pid()
-		and not exists (
-			select from deploy_gate.session s
-			where s.pid = l.pid and s.ended_at is null and s.backend_start = a.backend_start)
-$$;
+language plpgsql volatile as $$
+begin
+	return (
+		select json_agg(json_build_object('pid', l.pid, 'user', a.usename, 'application_name', a.application_name,
+				'mode', l.mode, 'granted', l.granted, 'database', a.datname) order by l.pid)
+		from pg_locks l
+		left join pg_stat_activity a on a.pid = l.pid
+		where l.locktype = 'advisory' and l.objsubid = 1
+			and l.database = (select oid from pg_database where datname = current_database())
+			and (l.classid::bigint << 32) | l.objid::bigint = any (keys)
+			and (l.mode = 'ExclusiveLock' or $2 = 'ExclusiveLock' and l.granted)
+			and l.pid <> pg_backend_pid()
+			and not exists (
+				select from deploy_gate.session s
+				where s.pid = l.pid and s.ended_at is null and s.backend_start = a.backend_start));
+end $$;
 
 create or replace function deploy_gate.keys_of(gates text[]) returns bigint[]
-language sql immutable as $$
-	select array_agg(distinct deploy_gate.key(p)) from unnest(gates) g, unnest(deploy_gate.path(g)) p
-$$;
+language plpgsql immutable as $$
+begin
+	return (select array_agg(distinct deploy_gate.key(p)) from unnest(gates) g, unnest(deploy_gate.path(g)) p);
+end $$;
 
 -- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any.
 create or replace function deploy_gate.in_the_way(gates text[], as_role text) returns setof text
@@ -74,45 +80,50 @@ $$;
 
 -- The gate, or the nearest ancestor, that a window shuts, and that window.
 create or replace function deploy_gate.shutter(gate text, out by text, out lease text)
-language sql stable as $$
-	select lg.gate, lg.lease from deploy_gate.lease_gate lg
+language plpgsql stable as $$
+begin
+	select lg.gate, lg.lease into "by", lease from deploy_gate.lease_gate lg
 	where lg.gate = any (deploy_gate.path($1)) and lg.role = 'window'
-	order by lg.gate desc limit 1
-$$;
+	order by lg.gate desc limit 1;
+end $$;
 
 create or replace function deploy_gate.waiting_json(name text, at timestamptz) returns json
-language sql stable as $$
-	select json_build_object(
-		'jobs', (
-			select json_build_object('count', coalesce(sum((w.value ->> 'count')::bigint), 0), 'oldest', coalesce((
-				select json_agg(j order by j ->> 'since') from (
-					select j from deploy_gate.session s, jsonb_each(s.waiting) w, jsonb_array_elements(w.value -> 'jobs') j
-					where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
-						and deploy_gate.path(w.key) @> array[$1]
-					order by j ->> 'since' limit 100) oldest), '[]'))
-			from deploy_gate.session s, jsonb_each(s.waiting) w
-			where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
-				and deploy_gate.path(w.key) @> array[$1]),
-		'deploys', coalesce((
-			select json_agg(json_build_object('id', l.id, 'number', l.number, 'gates', l.gates, 'holder', l.holder,
-				'reason', l.reason, 'since', deploy_gate.rfc3339(l.created_at),
-				'waiting_ms', deploy_gate.ms_between(l.created_at, at)) order by l.number)
-			from deploy_gate.lease l
-			where l.id in (select deploy_gate.in_the_way(array[name], 'ticket'))), '[]'))
-$$;
+language plpgsql stable as $$
+begin
+	return (
+		select json_build_object(
+			'jobs', (
+				select json_build_object('count', coalesce(sum((w.value ->> 'count')::bigint), 0), 'oldest', coalesce((
+					select json_agg(j order by j ->> 'since') from (
+						select j from deploy_gate.session s, jsonb_each(s.waiting) w, jsonb_array_elements(w.value -> 'jobs') j
+						where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
+							and deploy_gate.path(w.key) @> array[$1]
+						order by j ->> 'since' limit 100) oldest), '[]'))
+				from deploy_gate.session s, jsonb_each(s.waiting) w
+				where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
+					and deploy_gate.path(w.key) @> array[$1]),
+			'deploys', coalesce((
+				select json_agg(json_build_object('id', l.id, 'number', l.number, 'gates', l.gates, 'holder', l.holder,
+					'reason', l.reason, 'since', deploy_gate.rfc3339(l.created_at),
+					'waiting_ms', deploy_gate.ms_between(l.created_at, at)) order by l.number)
+				from deploy_gate.lease l
+				where l.id in (select deploy_gate.in_the_way(array[name], 'ticket'))), '[]')));
+end $$;
 
 create or replace function deploy_gate.passes_json(name text, at timestamptz) returns json
-language sql stable as $$
-	select json_build_object('count', count(*),
-		'limit', (select g.pass_limit from deploy_gate.gate g where g.name = $1),
-		'oldest', coalesce(json_agg(deploy_gate.lease_json(pass, at) order by place) filter (where place <= 100), '[]'))
-	from (
-		select l, row_number() over (order by l.created_at)
-		from deploy_gate.lease l
-		where l.id in (
-			select lg.lease from deploy_gate.lease_gate lg
-			where lg.role = 'pass' and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))) inside (pass, place)
-$$;
+language plpgsql stable as $$
+begin
+	return (
+		select json_build_object('count', count(*),
+			'limit', (select g.pass_limit from deploy_gate.gate g where g.name = $1),
+			'oldest', coalesce(json_agg(deploy_gate.lease_json(pass, at) order by place) filter (where place <= 100), '[]'))
+		from (
+			select l, row_number() over (order by l.created_at)
+			from deploy_gate.lease l
+			where l.id in (
+				select lg.lease from deploy_gate.lease_gate lg
+				where lg.role = 'pass' and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))) inside (pass, place));
+end $$;
 
 -- The gate as in GET /v1/gates/{gate}.
 create or replace function deploy_gate.gate_json(name text, at timestamptz) returns json
@@ -146,8 +157,10 @@ end $$;
 
 -- The gate on the path of this one that somebody outside holds, nearest first.
 create or replace function deploy_gate.outsiders_gate(name text) returns text
-language sql volatile as $$
-	select p from unnest(deploy_gate.path(name)) p
-	where deploy_gate.outsiders(array[deploy_gate.key(p)], 'ShareLock') is not null
-	order by p desc limit 1
-$$;
+language plpgsql volatile as $$
+begin
+	return (
+		select p from unnest(deploy_gate.path(name)) p
+		where deploy_gate.outsiders(array[deploy_gate.key(p)], 'ShareLock') is not null
+		order by p desc limit 1);
+end $$;

@@ -60,27 +60,31 @@ language sql as $$
 $$;
 
 create or replace function deploy_gate.touched() returns text[]
-language sql stable as $$
-	select array(select distinct g from unnest(string_to_array(current_setting('deploy_gate.touched'), ',')) g where g <> '')
-$$;
+language plpgsql stable as $$
+begin
+	return (select array(select distinct g from unnest(string_to_array(current_setting('deploy_gate.touched'), ',')) g where g <> ''));
+end $$;
 
 -- Gates that are to be announced, because they came out different for somebody; they are touched as well.
 create or replace function deploy_gate.change(gates text[]) returns void
-language sql as $$
-	select deploy_gate.touch(gates),
-		set_config('deploy_gate.changed', current_setting('deploy_gate.changed') || array_to_string(gates, ',') || ',', true)
-$$;
+language plpgsql as $$
+begin
+	perform deploy_gate.touch(gates),
+		set_config('deploy_gate.changed', current_setting('deploy_gate.changed') || array_to_string(gates, ',') || ',', true);
+end $$;
 
 create or replace function deploy_gate.changed() returns text[]
-language sql stable as $$
-	select array(select distinct g from unnest(string_to_array(current_setting('deploy_gate.changed'), ',')) g where g <> '')
-$$;
+language plpgsql stable as $$
+begin
+	return (select array(select distinct g from unnest(string_to_array(current_setting('deploy_gate.changed'), ',')) g where g <> ''));
+end $$;
 
 create or replace function deploy_gate.record(kind text, l deploy_gate.lease, reason text, by text) returns void
-language sql as $$
+language plpgsql as $$
+begin
 	insert into deploy_gate.event (at, kind, gate, lease, holder, reason, by)
-	select deploy_gate.batch_now(), kind, g, l.id, l.holder, reason, by from unnest(l.gates) g
-$$;
+	select deploy_gate.batch_now(), $1, g, l.id, l.holder, $3, $4 from unnest(l.gates) g;
+end $$;
 
 -- Makes the locks of this session match the rows: takes by try what its windows lack, names what nobody wants any more.
 -- held_x, held_s: the account of what the session holds. everything: not only for the gates of this batch. closes: the leases
@@ -116,19 +120,21 @@ end $$;
 
 -- The windows of this session that lack a lock, in the order of their grants.
 create or replace function deploy_gate.unlocked_windows(touched text[], everything boolean) returns setof deploy_gate.lease
-language sql as $$
-	select l.* from deploy_gate.lease l
-	where l.session = deploy_gate.batch_session() and not l.locked
-		and l.id in (
-			select lg.lease from deploy_gate.lease_gate lg
-			where lg.role = 'window' and (everything or lg.gate = any (touched)))
-	order by l.fence
-$$;
+language plpgsql as $$
+begin
+	return query select l.* from deploy_gate.lease l
+		where l.session = deploy_gate.batch_session() and not l.locked
+			and l.id in (
+				select lg.lease from deploy_gate.lease_gate lg
+				where lg.role = 'window' and (everything or lg.gate = any (touched)))
+		order by l.fence;
+end $$;
 
 -- Tries what the window lacks: its gates exclusively, their ancestors shared. blocked: the keys that were not had.
 create or replace function deploy_gate.take_locks(w deploy_gate.lease, held_x bigint[], held_s bigint[],
 	out x bigint[], out s bigint[], out blocked bigint[])
-language sql volatile as $$
+language plpgsql volatile as $$
+begin
 	with tried_s as materialized (
 		select k, pg_try_advisory_lock_shared(k) as had
 		from (select distinct k from deploy_gate.lease_gate lg, unnest(lg.ancestor_keys) k where lg.lease = w.id
@@ -140,7 +146,8 @@ language sql volatile as $$
 	select coalesce((select array_agg(k) from tried_x where had), '{}'),
 		coalesce((select array_agg(k) from tried_s where had), '{}'),
 		(select array_agg(k) from (select k from tried_x where not had union all select k from tried_s where not had) b)
-$$;
+	into x, s, blocked;
+end $$;
 
 -- What of the account no lease of this session wants any more.
 create or replace function deploy_gate.unwanted(held_x bigint[], held_s bigint[], touched text[], everything boolean)
@@ -229,11 +236,12 @@ end $$;
 
 -- Somebody outside holds the gate exclusively, which is a window in all but name: the ticket has its number back.
 create or replace function deploy_gate.back_to_queue(w deploy_gate.lease, outsiders json) returns void
-language sql as $$
+language plpgsql as $$
+begin
 	update deploy_gate.lease set state = 'queued', fence = null, session = null, drain_until = null, external = outsiders
 	where id = w.id;
 	update deploy_gate.lease_gate set role = 'ticket' where lease = w.id;
-$$;
+end $$;
 
 -- Somebody outside holds the gate shared, which is a pass in all but name: the window drains, and then as on_drain says.
 create or replace function deploy_gate.drain_outsiders(w deploy_gate.lease, outsiders json) returns void
@@ -287,19 +295,22 @@ end $$;
 
 -- A refused close leaves no trace of its token.
 create or replace function deploy_gate.forget_ticket(l deploy_gate.lease) returns void
-language sql as $$
+language plpgsql as $$
+begin
 	delete from deploy_gate.lease where id = l.id;
-	select deploy_gate.change(l.gates);
-$$;
+	perform deploy_gate.change(l.gates);
+end $$;
 
 -- Until something falls due by itself; null for nothing.
 create or replace function deploy_gate.next_due_ms() returns bigint
-language sql stable as $$
-	select deploy_gate.ms_between(deploy_gate.batch_now(), least(
-		(select min(expires_at) from deploy_gate.lease where expires_at is not null and ended_at is null),
-		(select min(opens_at) from deploy_gate.lease where opens_at is not null),
-		(select min(unclaimed_at) + interval '15 s' from deploy_gate.lease where unclaimed_at is not null)))
-$$;
+language plpgsql stable as $$
+begin
+	return (
+		select deploy_gate.ms_between(deploy_gate.batch_now(), least(
+			(select min(expires_at) from deploy_gate.lease where expires_at is not null and ended_at is null),
+			(select min(opens_at) from deploy_gate.lease where opens_at is not null),
+			(select min(unclaimed_at) + interval '15 s' from deploy_gate.lease where unclaimed_at is not null))));
+end $$;
 
 -- After the commit, in a transaction of its own: a commit that notifies takes a cluster-wide lock. Answers how many locks were
 -- not held after all.

@@ -94,20 +94,23 @@ end $$;
 -- From now on this request answers for the lease. Where another was answered already, neither is to answer for it: a hang-up of
 -- the one must not take back what the other was told.
 create or replace function deploy_gate.claim(l deploy_gate.lease, request bigint) returns void
-language sql as $$
+language plpgsql as $$
+begin
 	update deploy_gate.lease
 	set claim_session = case when not answered then deploy_gate.batch_session() end,
 		claim_request = case when not answered then request end, unclaimed_at = null
-	where id = l.id and (claim_session, claim_request) is distinct from (deploy_gate.batch_session(), request)
-$$;
+	where id = l.id and (claim_session, claim_request) is distinct from (deploy_gate.batch_session(), request);
+end $$;
 
 -- Whether a window may take the place of this one: it crashed, or that is wanted; and all it shuts is covered, for what it
 -- shuts beyond that would open by accident.
 create or replace function deploy_gate.replaceable(old deploy_gate.lease, gates text[], takeover boolean) returns boolean
-language sql stable as $$
-	select (takeover or coalesce(old.aftermath, '') = 'crashed') and not exists (
-		select from unnest(old.gates) o where not deploy_gate.path(o) && gates)
-$$;
+language plpgsql stable as $$
+begin
+	return (
+		select (takeover or coalesce(old.aftermath, '') = 'crashed') and not exists (
+			select from unnest(old.gates) o where not deploy_gate.path(o) && gates));
+end $$;
 
 -- The gate that keeps this ticket from becoming a window: that of a window, or of an older ticket; null for none.
 create or replace function deploy_gate.blocking_gate(l deploy_gate.lease, takeover boolean) returns text
@@ -131,32 +134,36 @@ end $$;
 -- Whether a ticket is to be waited for. One without a claim, or whose claimant's session fell silent, is passed over; so is
 -- one that could have become a window for 1 s and did not ask.
 create or replace function deploy_gate.counts(t deploy_gate.lease) returns boolean
-language sql stable as $$
-	select t.claim_session is not null
-		and exists (
-			select from deploy_gate.session s
-			where s.number = t.claim_session and s.stamped_at > deploy_gate.batch_now() - interval '5 s')
-		and (coalesce((
-				select max(g.freed_at) from unnest(t.gates) n
-				join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'),
-				t.created_at) > deploy_gate.batch_now() - interval '1 s'
-			or deploy_gate.gap_left(t.gates) is not null
-			or exists (
-				select from deploy_gate.in_the_way(t.gates, 'window') b join deploy_gate.lease w on w.id = b
-				where not deploy_gate.replaceable(w, t.gates, false))
-			or exists (
-				select from deploy_gate.in_the_way(t.gates, 'ticket') b join deploy_gate.lease older on older.id = b
-				where older.number < t.number and older.claim_session is not null))
-$$;
+language plpgsql stable as $$
+begin
+	return (
+		select t.claim_session is not null
+			and exists (
+				select from deploy_gate.session s
+				where s.number = t.claim_session and s.stamped_at > deploy_gate.batch_now() - interval '5 s')
+			and (coalesce((
+					select max(g.freed_at) from unnest(t.gates) n
+					join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'),
+					t.created_at) > deploy_gate.batch_now() - interval '1 s'
+				or deploy_gate.gap_left(t.gates) is not null
+				or exists (
+					select from deploy_gate.in_the_way(t.gates, 'window') b join deploy_gate.lease w on w.id = b
+					where not deploy_gate.replaceable(w, t.gates, false))
+				or exists (
+					select from deploy_gate.in_the_way(t.gates, 'ticket') b join deploy_gate.lease older on older.id = b
+					where older.number < t.number and older.claim_session is not null)));
+end $$;
 
 -- How long nothing may close these gates yet, so that jobs that waited get in between two windows; null for not at all.
 create or replace function deploy_gate.gap_left(gates text[]) returns interval
-language sql stable as $$
-	select max(g.gap_until) - deploy_gate.batch_now()
-	from unnest(gates) n
-	join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'
-	where g.gap_until > deploy_gate.batch_now()
-$$;
+language plpgsql stable as $$
+begin
+	return (
+		select max(g.gap_until) - deploy_gate.batch_now()
+		from unnest(gates) n
+		join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'
+		where g.gap_until > deploy_gate.batch_now());
+end $$;
 
 create or replace function deploy_gate.make_ticket(l deploy_gate.lease) returns void
 language plpgsql as $$
@@ -200,11 +207,12 @@ begin
 end $$;
 
 create or replace function deploy_gate.list_gates(l deploy_gate.lease, as_role text) returns void
-language sql as $$
+language plpgsql as $$
+begin
 	insert into deploy_gate.lease_gate (lease, gate, role, key, ancestor_keys)
 	select l.id, g, as_role, deploy_gate.key(g), array(select deploy_gate.key(p) from unnest(deploy_gate.path(g)) p where p <> g)
-	from unnest(l.gates) g
-$$;
+	from unnest(l.gates) g;
+end $$;
 
 create or replace function deploy_gate.replace_window(old deploy_gate.lease, new deploy_gate.lease) returns void
 language plpgsql as $$
@@ -240,7 +248,7 @@ create or replace function deploy_gate.free_gates(l deploy_gate.lease) returns v
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
-	gap boolean := l.jobs_waited and exists (select deploy_gate.in_the_way(l.gates, 'ticket'));
+	gap boolean := l.jobs_waited and exists (select from deploy_gate.in_the_way(l.gates, 'ticket'));
 begin
 	delete from deploy_gate.lease_gate where lease = l.id;
 	update deploy_gate.gate
@@ -279,9 +287,10 @@ begin
 end $$;
 
 create or replace function deploy_gate.ended_json(id text) returns json
-language sql stable as $$
-	select deploy_gate.lease_json(l, deploy_gate.batch_now()) from deploy_gate.lease l where l.id = $1
-$$;
+language plpgsql stable as $$
+begin
+	return (select deploy_gate.lease_json(l, deploy_gate.batch_now()) from deploy_gate.lease l where l.id = $1);
+end $$;
 
 -- gate reason by lease: ends the window, or the aftermath, that shuts the gate itself; with lease only if it is that one.
 create or replace function deploy_gate.change_force_open(request jsonb, out outcome text, out body json)

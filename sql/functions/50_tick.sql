@@ -54,15 +54,16 @@ end $$;
 
 -- A claim counts only while its session is heard of: the place of a client whose replica fell silent is kept for 15 s.
 create or replace function deploy_gate.notice_silent_claimants() returns void
-language sql as $$
+language plpgsql as $$
+begin
 	update deploy_gate.lease l set unclaimed_at = deploy_gate.batch_now(), claim_session = null, claim_request = null
 	where l.id in (select lg.lease from deploy_gate.lease_gate lg where lg.role in ('ticket', 'window'))
 		and l.ended_at is null and not l.answered and l.unclaimed_at is null
 		and not exists (
 			select from deploy_gate.session s
 			where s.number = l.claim_session and s.ended_at is null
-				and s.stamped_at > deploy_gate.batch_now() - interval '5 s')
-$$;
+				and s.stamped_at > deploy_gate.batch_now() - interval '5 s');
+end $$;
 
 -- Housekeeping: what ended before this instant is forgotten, a piece at a time.
 create or replace function deploy_gate.change_forget(request jsonb, out outcome text, out body json)
