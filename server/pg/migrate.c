@@ -43,6 +43,21 @@ static PGconn *connect_once(const char *database, struct fault *fault)
 	return NULL;
 }
 
+/* A connection string that cannot be read does not get better by waiting. A bare word is the name of a database. */
+static enum outcome check_conninfo(const char *database, struct fault *fault)
+{
+	enum outcome outcome = OUTCOME_OK;
+	char *why = NULL;
+
+	if (!strchr(database, '=') && !strstr(database, "://"))
+		return OUTCOME_OK;
+	PQconninfoFree(PQconninfoParse(database, &why));
+	if (why)
+		outcome = fault_set(fault, OUTCOME_FORBIDDEN, "database: %.*s", (int)strcspn(why, "\n"), why);
+	PQfreemem(why);
+	return outcome;
+}
+
 /* A database that is not there yet may come; one that must not be used stays that. */
 static PGconn *connect_within(const char *database, int64_t timeout_ms, const struct log *log, struct fault *fault)
 {
@@ -50,6 +65,8 @@ static PGconn *connect_within(const char *database, int64_t timeout_ms, const st
 	int64_t until = now_ms() + timeout_ms;
 	PGconn *connection;
 
+	if (check_conninfo(database, fault) != OUTCOME_OK)
+		return NULL;
 	while (!(connection = connect_once(database, fault))) {
 		if (fault->outcome != OUTCOME_UNAVAILABLE || now_ms() >= until)
 			return NULL;
