@@ -1,0 +1,199 @@
+/* Databases that must not be used, or are not there: each is refused at start with what to change, by its exit code. */
+#include "support/stage.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "support/cluster.h"
+
+static const char *const briefly[] = { "--start-timeout", "300ms", NULL };
+
+/* Refused with that exit code, and one sentence that says these. */
+static void refuses(const char *conninfo, int code, const char *says, const char *and_says)
+{
+	struct server server;
+	char *log;
+	int came = server_fail(&server, conninfo, briefly);
+
+	log = server_log(&server);
+	if (came != code || !strstr(log, "deploy-gated: ") || !strstr(log, says) || !strstr(log, and_says))
+		fail_msg("exit %d, wanted %d \"%s\" \"%s\": %s", came, code, says, and_says, log);
+	free(log);
+	server_release(&server);
+}
+
+static void test_start__without_a_database_is_69(void **state)
+{
+	(void)state;
+	refuses("host=127.0.0.1 port=1 user=x dbname=x", 69, "database", "Connection refused");
+	refuses("host=/tmp/there-is-no-such-directory user=x dbname=x", 69, "database", "No such file");
+	refuses("host=no-such-host.invalid user=x dbname=x", 69, "database", "no-such-host.invalid");
+}
+
+static void test_start__with_a_connection_string_that_cannot_be_read_is_78(void **state)
+{
+	(void)state;
+	refuses("host=x colour=red", 78, "database: ", "colour");
+	refuses("host='x", 78, "database: ", "unterminated");
+	refuses("postgres://[::1", 78, "database: ", "IPv6");
+}
+
+static void test_start__through_a_pooler_is_78(void **state)
+{
+	static const char *const modes[] = { "session", "transaction", "statement" };
+	struct cluster *cluster = *state;
+
+	for (size_t i = 0; i < 3; i++) {
+		struct pooler open = { 0 }, strict = { 0 };
+
+		pooler_start(&open, cluster, modes[i], "ignore_startup_parameters = options");
+		refuses(open.conninfo, 78, "pooler", "connect to PostgreSQL itself");
+		pooler_release(&open);
+		pooler_start(&strict, cluster, modes[i], "");
+		refuses(strict.conninfo, 78, "pooler", "connect to PostgreSQL itself");
+		pooler_release(&strict);
+	}
+}
+
+static void test_start__on_a_standby_is_78(void **state)
+{
+	struct cluster *primary = *state, standby = { 0 };
+	char both[600];
+	struct server server;
+
+	cluster_follow(&standby, primary);
+	refuses(standby.db.conninfo, 78, "standby", "primary");
+	/* Among several hosts the primary is found. */
+	snprintf(both, sizeof(both), "host=%s,%s port=%u,%u user=postgres dbname=postgres", standby.dir, primary->dir,
+		standby.port, primary->port);
+	server_start(&server, both, NULL, NULL);
+	server_stop(&server);
+	server_release(&server);
+	cluster_release(&standby);
+}
+
+static void test_start__on_a_newer_schema_is_78(void **state)
+{
+	struct server server;
+	struct psql psql = { 0 };
+	struct db db;
+
+	(void)state;
+	db_create(&db);
+	server_start(&server, db.conninfo, NULL, NULL);
+	server_stop(&server);
+	server_release(&server);
+	psql_open(&psql, &db, NULL);
+	psql_run(&psql, "insert into deploy_gate.schema_version (version, applied_by) values (9999, 'the future')");
+	refuses(db.conninfo, 78, "9999", "use a newer release");
+	psql_run(&psql, "delete from deploy_gate.schema_version where version = 9999");
+	psql_close(&psql);
+	server_start(&server, db.conninfo, NULL, NULL);
+	server_stop(&server);
+	server_release(&server);
+	db_drop(&db);
+}
+
+/* A copy of the database in another cluster, or an older state of it, must not be served without a person saying so. */
+static void test_start__on_a_copy_is_not_served_until_it_is_adopted(void **state)
+{
+	struct server server;
+	struct psql psql = { 0 };
+	struct db db;
+
+	(void)state;
+	db_create(&db);
+	server_start(&server, db.conninfo, NULL, NULL);
+	server_stop(&server);
+	server_release(&server);
+	psql_open(&psql, &db, NULL);
+	psql_run(&psql, "update deploy_gate.service set system_identifier = '1'");
+	server_launch(&server, db.conninfo, NULL, NULL);
+	server_await(&server, "adopt_database()");
+	assert_false(server_logged(&server, "event=ready"));
+	psql_run(&psql, "select deploy_gate.adopt_database()");
+	server_await(&server, "event=ready");
+	server_stop(&server);
+	server_release(&server);
+	psql_close(&psql);
+	db_drop(&db);
+}
+
+/* Roles and databases change settings behind everybody's back: ours are pinned. */
+static void test_start__settings_are_pinned_whatever_role_and_database_say(void **state)
+{
+	static const char *const poison[] = { "default_transaction_isolation = 'serializable'",
+		"default_transaction_read_only = on", "synchronous_commit = off", "statement_timeout = '1ms'",
+		"lock_timeout = '1ms'", "idle_session_timeout = '50ms'", "idle_in_transaction_session_timeout = '1ms'",
+		"client_connection_check_interval = 0", "timezone = 'Asia/Kathmandu'", "datestyle = 'German'",
+		"search_path = 'pg_temp, public'", NULL };
+	struct stage stage = { 0 };
+
+	(void)state;
+	db_create(&stage.db);
+	psql_open(&stage.admin, &stage.db, NULL);
+	for (const char *const *setting = poison; *setting; setting++)
+		psql_run(&stage.admin, "alter database %s set %s", stage.db.name, *setting);
+	server_start(&stage.one, stage.db.conninfo, "one", NULL);
+	http_init(&stage.http);
+	assert_answer(post(&stage, "/v1/gates/pinned/close", "ttl=300ms&token=" TOKEN("pinned")), 201, NULL);
+	assert_answer(get(&stage, "/v1/gates/pinned/check"), 423, "closed");
+	assert_answer(get(&stage, "/v1/gates/pinned/wait?timeout=30s"), 200, NULL);
+	assert_answer(get(&stage, "/v1/events?gate=pinned"), 200, NULL);
+	assert_answer(get(&stage, "/readyz"), 200, NULL);
+	assert_false(server_logged(&stage.one, "event=session_lost"));
+	http_release(&stage.http);
+	server_stop(&stage.one);
+	server_release(&stage.one);
+	psql_close(&stage.admin);
+	db_drop(&stage.db);
+}
+
+/* Two servers that start on an empty database at once: one makes the schema, both serve. */
+static void test_start__many_at_once_on_an_empty_database(void **state)
+{
+	struct server servers[4];
+	struct db db;
+
+	(void)state;
+	db_create(&db);
+	for (int i = 0; i < 4; i++)
+		server_launch(&servers[i], db.conninfo, (const char *const[]){ "a", "b", "c", "d" }[i], NULL);
+	for (int i = 0; i < 4; i++)
+		server_await(&servers[i], "event=ready");
+	for (int i = 0; i < 4; i++) {
+		server_stop(&servers[i]);
+		server_release(&servers[i]);
+	}
+	db_drop(&db);
+}
+
+static int setup(void **state)
+{
+	*state = calloc(1, sizeof(struct cluster));
+	cluster_start(*state);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	cluster_release(*state);
+	free(*state);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_start__without_a_database_is_69),
+		cmocka_unit_test(test_start__with_a_connection_string_that_cannot_be_read_is_78),
+		cmocka_unit_test(test_start__through_a_pooler_is_78),
+		cmocka_unit_test(test_start__on_a_standby_is_78),
+		cmocka_unit_test(test_start__on_a_newer_schema_is_78),
+		cmocka_unit_test(test_start__on_a_copy_is_not_served_until_it_is_adopted),
+		cmocka_unit_test(test_start__settings_are_pinned_whatever_role_and_database_say),
+		cmocka_unit_test(test_start__many_at_once_on_an_empty_database),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
