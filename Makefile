@@ -28,7 +28,8 @@ support := $(wildcard tests/support/*.c)
 unit_client := $(wildcard tests/unit/test_client_*.c)
 unit := $(filter-out $(unit_client),$(wildcard tests/unit/test_*.c))
 outer := $(wildcard tests/sql/*.c tests/http/*.c tests/e2e/*.c)
-sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer)
+bench := $(wildcard tests/bench/*.c)
+sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer) $(bench)
 headers := $(wildcard server/*.h server/*/*.h client/*.h client/*/*.h tests/*/*.h)
 scripts := $(shell grep -lrs '^\#!/bin/\(ba\)\?sh' scripts tests .ci)
 plugin := $(wildcard scripts/capistrano/*.rb scripts/capistrano/*/*.rb)
@@ -36,9 +37,10 @@ plugin := $(wildcard scripts/capistrano/*.rb scripts/capistrano/*/*.rb)
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 programs := $(if $(wildcard server/main.c),$(B)/deploy-gated) $(if $(wildcard client/main.c),$(B)/deploy-gate)
 tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer))
+loads := $(B)/tests/bench/load $(B)/tests/bench/constant
 
 checks := $(addprefix lint-,layers format size banned shell ruby cppcheck $(if $(wildcard README.md),settings))
-.PHONY: all help tests test asan lint $(checks) format install clean
+.PHONY: all help tests test asan bench lint $(checks) format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -53,6 +55,9 @@ test: tests ## run all tests against this build; arguments in ONLY="http test_em
 
 asan: ## build programs and tests with ASan and UBSan, in $(B)-asan
 	$(Q)$(MAKE) --no-print-directory B=$(B)-asan SANITIZE=1 tests
+
+bench: $(programs) $(loads) ## measure, beside bare libmicrohttpd and pgbench; fails below a floor
+	$(Q)tests/bench/run $(B)
 
 lint: $(checks) $(patsubst %.c,$(B)/lint/%.tidy,$(sources)) ## check layers, format, sizes, bugs; -j -k: faster, all
 
@@ -82,9 +87,13 @@ $(B)/libsupport.a: $(call objects,$(support)) $(B)/sql.o
 $(patsubst %.c,$(B)/%,$(unit)): $(B)/%: $(B)/%.o $(B)/libserver.a
 $(patsubst %.c,$(B)/%,$(unit_client)): $(B)/%: $(B)/%.o $(B)/libclient.a $(B)/libbase.a
 $(patsubst %.c,$(B)/%,$(outer)): $(B)/%: $(B)/%.o $(B)/libsupport.a $(B)/libbase.a
-$(tests): LIBS = $(call libs,$(TEST_LIBS))
+$(tests) $(loads): LIBS = $(call libs,$(TEST_LIBS))
 
-$(programs) $(tests):
+# The load generator, and what it is measured against.
+$(B)/tests/bench/constant: $(B)/tests/bench/constant.o $(B)/libbase.a
+$(B)/tests/bench/load: $(call objects,$(filter-out %/constant.c,$(bench))) $(B)/libbase.a
+
+$(programs) $(tests) $(loads):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
