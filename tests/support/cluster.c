@@ -187,18 +187,16 @@ static void write_settings(
 	fclose(out);
 }
 
+static const char exec_pooler[] =
+	AS_SERVER "cd / && exec $as \"$(PATH=$PATH:/usr/sbin command -v pgbouncer)\" -q \"$1/pgbouncer.ini\"";
+
 void pooler_start(struct pooler *pooler, const struct cluster *cluster, const char *mode, const char *more)
 {
 	unsigned port = free_port();
 
 	make_directory(pooler->dir);
 	write_settings(pooler, cluster, port, mode, more);
-	pooler->pid = spawn(
-		(const char *const[]){ "sh", "-c",
-			AS_SERVER
-			"cd / && exec $as \"$(PATH=$PATH:/usr/sbin command -v pgbouncer)\" -q \"$1/pgbouncer.ini\"",
-			"sh", pooler->dir, NULL },
-		-1);
+	pooler->pid = spawn((const char *const[]){ "sh", "-c", exec_pooler, "sh", pooler->dir, NULL }, -1);
 	snprintf(pooler->conninfo, sizeof(pooler->conninfo), "host=127.0.0.1 port=%u user=postgres dbname=postgres",
 		port);
 	await_port(port);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -23,7 +24,7 @@ static void note(struct change *change, enum outcome outcome, const char *body)
 
 	noted->answers++;
 	noted->outcome = outcome;
-	strncpy(noted->body, body ? body : "none", sizeof(noted->body) - 1);
+	snprintf(noted->body, sizeof(noted->body), "%s", body ? body : "none");
 	if (noted->list)
 		changes_add(noted->list, change);
 }
