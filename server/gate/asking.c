@@ -124,7 +124,7 @@ static void changed(struct change *change, enum outcome outcome, const char *bod
 	struct keeper *k = asking->task.keeper;
 
 	asking->under_way = false;
-	uv_timer_stop(&asking->task.timer);
+	task_sleep(&asking->task);
 	if (outcome == OUTCOME_UNAVAILABLE && asking->was_up && !change->once && !k->leaving &&
 		uv_now(k->loop) < asking->until_ms)
 		task_wake_in(&asking->task, ASK_AGAIN_MS, ask_change);

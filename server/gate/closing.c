@@ -203,7 +203,7 @@ static void asked(struct change *change, enum outcome outcome, const char *body)
 	struct keeper *k = c->task.keeper;
 	bool stands = outcome == OUTCOME_QUEUED || outcome == OUTCOME_PENDING || outcome == OUTCOME_DRAINING;
 
-	uv_timer_stop(&c->task.timer);
+	task_sleep(&c->task);
 	c->under_way = false;
 	if (!c->task.call || (k->leaving && stands))
 		let_go(c, outcome);

@@ -29,16 +29,12 @@ void task_start(struct task *task, struct keeper *k, const struct task_verbs *ve
 	task->call = call;
 	if (call)
 		call->task = task;
-	uv_timer_init(k->loop, &task->timer);
-	task->timer.data = task;
 	TAILQ_INSERT_TAIL(&k->tasks, task, entry);
 }
 
-static void task_closed(uv_handle_t *timer)
+static void free_timer(uv_handle_t *timer)
 {
-	struct task *task = timer->data;
-
-	task->verbs->release(task);
+	free(timer);
 }
 
 void task_end(struct task *task)
@@ -46,8 +42,9 @@ void task_end(struct task *task)
 	TAILQ_REMOVE(&task->keeper->tasks, task, entry);
 	if (task->call)
 		task->call->task = NULL;
-	task->call = NULL;
-	uv_close((uv_handle_t *)&task->timer, task_closed);
+	if (task->timer)
+		uv_close((uv_handle_t *)task->timer, free_timer);
+	task->verbs->release(task);
 }
 
 void task_answer(struct task *task, enum outcome outcome, const char *body, const char *detail)
@@ -72,7 +69,18 @@ void task_abandon(struct task *task)
 
 void task_wake_in(struct task *task, uint64_t ms, uv_timer_cb wake)
 {
-	uv_timer_start(&task->timer, wake, ms, 0);
+	if (!task->timer) {
+		task->timer = or_die(calloc(1, sizeof(*task->timer)));
+		uv_timer_init(task->keeper->loop, task->timer);
+		task->timer->data = task;
+	}
+	uv_timer_start(task->timer, wake, ms, 0);
+}
+
+void task_sleep(struct task *task)
+{
+	if (task->timer)
+		uv_timer_stop(task->timer);
 }
 
 void keeper_hang_up(struct call *call)

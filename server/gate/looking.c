@@ -42,7 +42,7 @@ static void ask(struct looking *l)
 {
 	uint64_t now = uv_now(l->task.keeper->loop);
 
-	uv_timer_stop(&l->task.timer);
+	task_sleep(&l->task);
 	l->under_way = true;
 	l->again = false;
 	l->look.facts = now >= l->until_ms;

@@ -30,7 +30,7 @@ struct task {
 	const struct task_verbs *verbs;
 	struct keeper *keeper;
 	struct call *call;			/* NULL once the client hung up, or for what nobody asked */
-	uv_timer_t timer;
+	uv_timer_t *timer;			/* made when first needed: most checks never need one */
 	TAILQ_ENTRY(task) entry;
 };
 
@@ -87,7 +87,9 @@ void task_end(struct task *);
 void task_answer(struct task *, enum outcome, const char *body, const char *detail);
 /* Answers that nothing is known, and leaves the task to find its own end. */
 void task_abandon(struct task *);
+/* One timer a task: setting it anew forgets what it was set to. Its data is the task. */
 void task_wake_in(struct task *, uint64_t ms, uv_timer_cb);
+void task_sleep(struct task *);
 extern const char task_unreachable[];		/* the sentence for UNAVAILABLE */
 extern const char task_unknown[];
 extern const char task_leaving[];
