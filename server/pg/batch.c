@@ -32,6 +32,7 @@ struct batch {
 	struct aftermath *composing;	/* the other may be in flight */
 	uv_timer_t pause;
 	bool pausing;
+	uint64_t held_up_since_ms;	/* since when begin fails; 0 where it does not */
 };
 
 static void pause_over(uv_timer_t *timer)
@@ -204,6 +205,7 @@ static void committed(struct batch *b)
 	struct changes aboard = b->aboard;
 
 	b->everything = false;
+	b->held_up_since_ms = 0;
 	changes_init(&b->aboard);
 	while (aboard.first) {
 		struct change *change = changes_take(&aboard);
@@ -240,6 +242,8 @@ static void rolled_back(struct batch *b)
 	}
 	changes_put_back(&b->queue, &b->aboard);
 	if (b->trouble == BEGIN_FAILED) {
+		if (!b->held_up_since_ms)
+			b->held_up_since_ms = b->flight.due_ms - b->flight.deadline_ms;
 		b->pausing = true;
 		uv_timer_start(&b->pause, pause_over, BEGIN_AGAIN_MS, 0);
 	}
@@ -338,6 +342,8 @@ static char *closes_literal(const struct batch *b)
 
 static void send_batch(struct batch *b, const char *number)
 {
+	uint64_t held_up_ms = b->held_up_since_ms ? uv_now(b->pause.loop) - b->held_up_since_ms : 0;
+	char held_up[24];
 	char *x = account_literal(b->terms.account, 'x'), *s = account_literal(b->terms.account, 's');
 	char *closes;
 
@@ -347,7 +353,8 @@ static void send_batch(struct batch *b, const char *number)
 	b->trouble = FINE;
 	b->flight = (struct flight){ .deadline_ms = DEADLINE_MS, .result = batch_result, .landed = batch_landed };
 	session_fly(b->terms.session, &b->flight);
-	session_add(b->terms.session, "begin", 1, &number);
+	snprintf(held_up, sizeof(held_up), "%" PRIu64, held_up_ms);
+	session_add(b->terms.session, "begin", 2, (const char *const[]){ number, held_up });
 	for (const struct change *c = b->aboard.first; c; c = c->next)
 		session_add(b->terms.session, c->statement, 1, &c->request);
 	session_add(b->terms.session, "settle", 4, (const char *const[]){ x, s, b->everything ? "t" : "f", closes });

@@ -3,8 +3,9 @@
 -- in transaction-local settings, so that a change without a begin before it fails.
 
 -- Locks the one service row, so that of all replicas only one batch is decided at a time; checks that this session is still
--- whom it claims to be; reads the clock once for the whole batch, and stamps it where due.
-create or replace function deploy_gate.begin(me bigint) returns void
+-- whom it claims to be; reads the clock once for the whole batch, and stamps it where due. held_up_ms: for how long begin has
+-- failed before, because somebody else had the row.
+create or replace function deploy_gate.begin(me bigint, held_up_ms bigint default 0) returns void
 language plpgsql as $$
 declare
 	asked_at timestamptz := clock_timestamp();
@@ -31,7 +32,7 @@ begin
 		update deploy_gate.session set stamped_at = at where number = me;
 	end if;
 	perform set_config('deploy_gate.now', at::text, true), set_config('deploy_gate.session', me::text, true),
-		set_config('deploy_gate.waited_ms', deploy_gate.ms_between(asked_at, at)::text, true),
+		set_config('deploy_gate.waited_ms', (held_up_ms + deploy_gate.ms_between(asked_at, at))::text, true),
 		set_config('deploy_gate.touched', '', true), set_config('deploy_gate.changed', '', true);
 end $$;
 
@@ -52,6 +53,9 @@ language sql stable as $$ select current_setting('deploy_gate.now')::timestamptz
 
 create or replace function deploy_gate.batch_session() returns bigint
 language sql stable as $$ select current_setting('deploy_gate.session')::bigint $$;
+
+create or replace function deploy_gate.was_held_up() returns boolean
+language sql stable as $$ select current_setting('deploy_gate.waited_ms')::bigint > 1000 $$;
 
 -- Gates whose locks settle has to look at.
 create or replace function deploy_gate.touch(gates text[]) returns void
@@ -301,15 +305,19 @@ begin
 	perform deploy_gate.change(l.gates);
 end $$;
 
--- Until something falls due by itself; null for nothing.
+-- Until something falls due by itself; null for nothing. A batch that had to wait lets the renewals in first that waited with it
+-- elsewhere.
 create or replace function deploy_gate.next_due_ms() returns bigint
 language plpgsql stable as $$
 begin
 	return (
-		select deploy_gate.ms_between(deploy_gate.batch_now(), least(
-			(select min(expires_at) from deploy_gate.lease where expires_at is not null and ended_at is null),
-			(select min(opens_at) from deploy_gate.lease where opens_at is not null),
-			(select min(unclaimed_at) + interval '15 s' from deploy_gate.lease where unclaimed_at is not null))));
+		select greatest(deploy_gate.ms_between(deploy_gate.batch_now(), due), case when deploy_gate.was_held_up() then 250 end)
+		from (
+			select least(
+				(select min(expires_at) from deploy_gate.lease where expires_at is not null and ended_at is null),
+				(select min(opens_at) from deploy_gate.lease where opens_at is not null),
+				(select min(unclaimed_at) + interval '15 s' from deploy_gate.lease where unclaimed_at is not null))) next (due)
+		where due is not null);
 end $$;
 
 -- After the commit, in a transaction of its own: a commit that notifies takes a cluster-wide lock. Answers how many locks were

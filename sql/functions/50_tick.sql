@@ -16,7 +16,7 @@ begin
 		perform deploy_gate.carry_out(r);
 	end loop;
 	-- A batch that had to wait lets the renewals in first that waited with it.
-	if current_setting('deploy_gate.waited_ms')::bigint <= 1000 then
+	if not deploy_gate.was_held_up() then
 		for l in select * from deploy_gate.lease where expires_at <= at and ended_at is null order by expires_at limit 50 loop
 			perform deploy_gate.expire(l);
 		end loop;
