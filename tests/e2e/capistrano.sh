@@ -60,6 +60,12 @@ begin() {
 	: >journal
 }
 
+# The same without sshd, where only the gate matters.
+begin_without_server() {
+	begin
+	export E2E_PORT=
+}
+
 deploy() { cap production "${@:-deploy}" >>out 2>&1; }
 
 # Runs cap until it holds; then it is the process $deploying. Its output is in out.
@@ -100,6 +106,7 @@ at() { sed -n "s/ $1\$//p" journal | tail -n 1; }
 expect_jobs_after() { # FIRST LAST COUNT
 	awk -v from="$(at "$1")" -v to="$(at "$2")" -v wanted="$3" '
 		$2 == "job" { ran++; if ($1 < to) early++ }
+		$2 == "open" { early++ }
 		END { exit !(from != "" && to >= from && ran == wanted && !early) }' journal || {
 		cat journal out >&2
 		exit 1
@@ -124,9 +131,16 @@ open_by_hand() { curl -sf -o /dev/null -d "token=$their_token" "$url/v1/gates/pr
 is_queued() { curl -s "$url/v1/gates/production?format=text" | grep -q '^waiting.deploys.0.holder:'; }
 lease_of() { curl -sf "$url/v1/leases/$1?format=text" | grep -E '^(state|fence|created_at|expires_at|reason):'; }
 
+expect_jobs_to_run_at_once() {
+	"$client" -q run production --wait 0s -- "$current/bin/job" c0 "$PWD/journal"
+	job_by_curl h0
+	expect "$(grep -c ' job ' journal)" -eq 2
+}
+
 test_capistrano__no_job_runs_during_a_deploy() {
 	begin
 	deploy
+	expect_jobs_to_run_at_once
 	commit_release deploy
 	: >journal
 	E2E_ACTS=updated:hold deploy_until_it_holds deploy
@@ -138,16 +152,6 @@ test_capistrano__no_job_runs_during_a_deploy() {
 	expect_jobs_after first last 8
 	expect "$(grep -c "job .* of $release" journal)" -eq 8
 	expect_gate open
-}
-
-test_capistrano__jobs_run_at_once_where_nothing_is_deployed() {
-	begin
-	deploy
-	jobs=
-	spawn "$client" -q run production -- "$current/bin/job" c1 "$PWD/journal"
-	wait "$spawned"
-	job_by_curl h1
-	expect "$(grep -c ' job ' journal)" -eq 2
 }
 
 test_capistrano__no_job_runs_during_a_rollback() {
@@ -183,6 +187,18 @@ test_capistrano__a_killed_deploy_frees_the_jobs_by_its_ttl() {
 	expect_gate open
 }
 
+test_capistrano__a_deploy_may_last_longer_than_its_ttl() {
+	begin_without_server
+	E2E_OPTIONS=ttl=2s E2E_ACTS=updated:hold deploy_until_it_holds deploy
+	until_true holds_for_5_s
+	expect_gate closed
+	touch go
+	wait "$deploying"
+	expect_gate open
+}
+
+holds_for_5_s() { holds "$(clock) > $(at holds) + 5"; }
+
 test_capistrano__a_failing_deploy_opens_the_gate() {
 	begin
 	! E2E_ACTS=updated:raise deploy || exit 1
@@ -192,7 +208,7 @@ test_capistrano__a_failing_deploy_opens_the_gate() {
 }
 
 test_capistrano__a_deploy_that_exits_opens_the_gate() {
-	begin
+	begin_without_server
 	status=0
 	E2E_ACTS=updated:exit deploy || status=$?
 	expect $status -eq 3
@@ -201,17 +217,14 @@ test_capistrano__a_deploy_that_exits_opens_the_gate() {
 }
 
 test_capistrano__a_failing_rollback_opens_the_gate() {
-	begin
-	deploy
+	begin_without_server
 	! E2E_ACTS=starting:raise deploy deploy:rollback || exit 1
 	expect "$(at failed)" = ""
 	expect_gate open
 }
 
 test_capistrano__a_failure_may_hold_the_gate_until_the_rollback() {
-	begin
-	deploy
-	until_true next_second
+	begin_without_server
 	! E2E_OPTIONS=on_failure=hold E2E_ACTS=published:raise deploy || exit 1
 	expect_gate crashed
 	deploy deploy:rollback
@@ -236,7 +249,7 @@ test_capistrano__a_held_gate_stops_the_deploy_and_stays_held() {
 }
 
 test_capistrano__a_deploy_can_wait_its_turn() {
-	begin
+	begin_without_server
 	close_by_hand
 	E2E_OPTIONS=wait=1m spawn cap production deploy >>out 2>&1
 	until_true grep -q 'waits: .*ann@desk' out
@@ -249,7 +262,7 @@ test_capistrano__a_deploy_can_wait_its_turn() {
 }
 
 test_capistrano__one_who_gives_up_waiting_leaves_the_queue() {
-	begin
+	begin_without_server
 	close_by_hand
 	E2E_OPTIONS=wait=1m spawn cap production deploy >>out 2>&1
 	until_true is_queued
@@ -290,7 +303,6 @@ test_capistrano__silence_aborts_the_deploy_in_time() {
 
 # A deploy that is ended by a signal opens the gate, and does not go on.
 expect_signal_opens() {
-	begin
 	E2E_ACTS=updated:hold deploy_until_it_holds deploy
 	kill "-$1" "$deploying"
 	! wait "$deploying" || exit 1
@@ -299,11 +311,11 @@ expect_signal_opens() {
 	touch go
 }
 
-test_capistrano__term_opens_the_gate_at_once() { expect_signal_opens TERM; }
-test_capistrano__hup_opens_the_gate_at_once() { expect_signal_opens HUP; }
+test_capistrano__term_opens_the_gate_at_once() { begin; expect_signal_opens TERM; }
+test_capistrano__hup_opens_the_gate_at_once() { begin_without_server; expect_signal_opens HUP; }
 
 test_capistrano__a_forked_child_does_not_open_the_gate() {
-	begin
+	begin_without_server
 	E2E_ACTS="updated:fork updated:hold" deploy_until_it_holds deploy
 	expect_gate closed
 	touch go
@@ -319,22 +331,28 @@ test_capistrano__the_token_is_told_to_nobody() {
 }
 
 test_capistrano__deploys_inside_a_window_use_that_window() {
-	begin
+	begin_without_server
 	"$client" -q deploy production -- cap production deploy >>out 2>&1
 	expect_in_log 'closed already'
 	expect -n "$(at last)"
 	expect_gate open
 }
 
+test_capistrano__jobs_of_the_deploy_itself_are_let_in() {
+	begin_without_server
+	E2E_ACTS=updated:inside deploy
+	expect -e inside
+}
+
 test_capistrano__several_addresses_are_tried_in_turn() {
-	begin
+	begin_without_server
 	E2E_OPTIONS="url=http://127.0.0.1:1,unix:$scratch/none,unix:$scratch/gate.sock" deploy
 	expect -n "$(at last)"
 	expect_gate open
 }
 
 test_capistrano__no_service_no_deploy() {
-	begin
+	begin_without_server
 	status=0
 	E2E_OPTIONS="url=ftp://gate" deploy || status=$?
 	expect $status -eq 78
@@ -342,7 +360,7 @@ test_capistrano__no_service_no_deploy() {
 }
 
 test_capistrano__tasks_tell_and_refuse() {
-	begin
+	begin_without_server
 	close_by_hand
 	deploy deploy_gate:status
 	expect_in_log 'production is closed by ann@desk: a migration by hand'
@@ -358,7 +376,7 @@ test_capistrano__tasks_tell_and_refuse() {
 
 E2E_USER=$(id -un)
 export E2E_USER E2E_ROOT="$root" E2E_REPOSITORY="$scratch/repository" E2E_KEY="$scratch/key" \
-	E2E_KNOWN_HOSTS="$scratch/known_hosts"
+	E2E_KNOWN_HOSTS="$scratch/known_hosts" E2E_CLIENT="$client"
 make_repository
 start_sshd
 start_server

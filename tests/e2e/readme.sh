@@ -136,15 +136,22 @@ curl_job() {
 test_readme__curl_job() { curl_job "$url"; }
 test_readme__curl_job_through_nginx() { curl_job "$through_nginx"; }
 
-# nginx ends a request after 60 s. The recipe does not notice; one long wait does.
-test_readme__curl_job_outlasts_the_patience_of_nginx() {
+# nginx ends a request after 60 s. The job does not notice, a deploy stands in line for less; one long wait does.
+test_readme__curl_outlasts_the_patience_of_nginx() {
 	begin
 	program curl-job
+	program curl-deploy
 	close_by_hand
 	spawn env DEPLOY_GATE_URL="$through_nginx" ./curl-job >out 2>&1
 	job=$spawned
+	spawn env DEPLOY_GATE_URL="$through_nginx" ./curl-deploy >refused 2>&1
 	expect "$(curl -s -o /dev/null -w '%{http_code}' "$through_nginx/v1/gates/production/wait?timeout=10m")" = 504
+	status=0
+	wait "$spawned" || status=$?
+	expect $status -eq 75
+	grep -q 'ann@desk' refused
 	expect "$(cat journal)" = ""
+	gate_says production 'window.holder: ann@desk'
 	open_by_hand
 	wait "$job"
 	expect_job_after_opening
@@ -197,20 +204,6 @@ curl_deploy() {
 test_readme__curl_deploy() { curl_deploy "$url" 0; }
 test_readme__curl_deploy_through_nginx() { curl_deploy "$through_nginx" 0; }
 test_readme__curl_deploy_that_fails() { curl_deploy "$url" 3; }
-
-# Its 50 s in line pass through nginx.
-test_readme__curl_deploy_that_is_refused() {
-	begin
-	program curl-deploy
-	close_by_hand
-	status=0
-	DEPLOY_GATE_URL=$through_nginx ./curl-deploy >out 2>&1 || status=$?
-	expect $status -eq 75
-	grep -q 'ann@desk' out
-	expect "$(cat journal)" = ""
-	gate_says production 'window.holder: ann@desk'
-	open_by_hand
-}
 
 test_readme__curl_status() {
 	begin

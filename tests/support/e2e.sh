@@ -52,7 +52,7 @@ launch() { # ADDRESS
 	spawn "$gated" --listen "$1" --listen "unix:$scratch/gate.sock" \
 		--database "$DEPLOY_GATE_TEST_PG dbname=$database" 2>>"$scratch/server.log"
 	server=$spawned
-	until_true serves || { cat "$scratch/server.log" >&2; exit 69; }
+	(until_true serves) || { cat "$scratch/server.log" >&2; exit 69; }
 }
 
 # Sets url and exports it as DEPLOY_GATE_URL; server is its process.
@@ -72,15 +72,28 @@ restart_server() {
 	launch "${url#http://}"
 }
 
+# The server has 15 s to end well, else the test has failed.
+stop_server() {
+	{ sleep 15; kill -KILL "$server"; } >/dev/null 2>&1 &
+	guard=$!
+	wait "$server" || { echo "deploy-gated ended with $?" >&2; cat "$scratch/server.log" >&2; exit_status=1; }
+	kill $guard
+}
+
 stop_all() {
+	exit_status=$?
+	set +e
 	trap '' INT TERM HUP
 	while read -r pid; do
-		kill -TERM "$pid" 2>/dev/null && kill -CONT "$pid"
-	done <"$scratch/spawned"
+		kill -TERM "$pid"
+		kill -CONT "$pid"
+	done <"$scratch/spawned" 2>/dev/null
+	[ -z "${server-}" ] || stop_server
 	wait
 	[ -z "${database-}" ] || psql -X "$DEPLOY_GATE_TEST_PG" -qc "DROP DATABASE IF EXISTS $database WITH (FORCE)"
 	[ -z "${own_cluster-}" ] || "$root/scripts/postgres" stop "$own_cluster"
 	rm -rf "$scratch"
+	exit $exit_status
 }
 trap stop_all EXIT
 trap 'exit 130' INT TERM HUP

@@ -35,7 +35,7 @@ module DeployGate
       raise Refused.new("\"#{duration}\" is no duration: write 90s, 30m or 1h30m", "configuration")
     end
     units = { "ms" => 0.001, "s" => 1, "m" => 60, "h" => 3600, "d" => 86_400 }
-    duration.scan(/(\d+)(ms|[smhd])/).sum { |number, unit| number.to_i * units[unit] }
+    duration.scan(/(\d+)(ms|[smhd])/).sum { |number, unit| number.to_f * units[unit] }
   end
 
   # What was set, over the defaults. Of the rest of API's parameters those that a deploy has use for go on as they are.
