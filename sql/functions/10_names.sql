@@ -37,3 +37,16 @@ begin
 	return path || gate;
 end $$;
 comment on function deploy_gate.path(text) is 'The gate''s ancestors, root first, and the gate itself';
+
+create or replace function deploy_gate.paths(gates text[]) returns text[]
+language plpgsql immutable parallel safe as $$
+declare
+	paths text[] := '{}';
+	gate text;
+begin
+	foreach gate in array coalesce(gates, '{}') loop
+		paths := paths || deploy_gate.path(gate);
+	end loop;
+	return paths;
+end $$;
+comment on function deploy_gate.paths(text[]) is 'The same of several gates';

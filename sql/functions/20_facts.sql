@@ -69,13 +69,25 @@ begin
 	return (select array_agg(distinct deploy_gate.key(p)) from unnest(gates) g, unnest(deploy_gate.path(g)) p);
 end $$;
 
--- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any.
+-- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any. Two searches of the
+-- index, because an OR would look at every window there is.
 create or replace function deploy_gate.in_the_way(gates text[], as_role text) returns setof text
 language sql stable as $$
 	select lg.lease
+	from deploy_gate.lease_gate lg
+	where lg.gate = any (deploy_gate.paths(gates)) and lg.role = as_role
+	union
+	select lg.lease
 	from unnest(gates) g (name)
-	join deploy_gate.lease_gate lg on lg.role = as_role
-		and (lg.gate = any (deploy_gate.path(g.name)) or lg.gate > g.name || '.' and lg.gate < g.name || '/')
+	join deploy_gate.lease_gate lg on lg.gate > g.name || '.' and lg.gate < g.name || '/' and lg.role = as_role
+$$;
+
+-- The known gates that conflict with these, some of them perhaps twice.
+create or replace function deploy_gate.kin(gates text[]) returns setof deploy_gate.gate
+language sql stable as $$
+	select k.* from deploy_gate.gate k where k.name = any (deploy_gate.paths(gates))
+	union all
+	select k.* from unnest(gates) g (name) join deploy_gate.gate k on k.name > g.name || '.' and k.name < g.name || '/'
 $$;
 
 -- The gate, or the nearest ancestor, that a window shuts, and that window.

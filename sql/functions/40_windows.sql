@@ -141,10 +141,7 @@ begin
 			and exists (
 				select from deploy_gate.session s
 				where s.number = t.claim_session and s.stamped_at > deploy_gate.batch_now() - interval '5 s')
-			and (coalesce((
-					select max(g.freed_at) from unnest(t.gates) n
-					join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'),
-					t.created_at) > deploy_gate.batch_now() - interval '1 s'
+			and (coalesce((select max(k.freed_at) from deploy_gate.kin(t.gates) k), t.created_at) > deploy_gate.batch_now() - interval '1 s'
 				or deploy_gate.gap_left(t.gates) is not null
 				or exists (
 					select from deploy_gate.in_the_way(t.gates, 'window') b join deploy_gate.lease w on w.id = b
@@ -159,10 +156,9 @@ create or replace function deploy_gate.gap_left(gates text[]) returns interval
 language plpgsql stable as $$
 begin
 	return (
-		select max(g.gap_until) - deploy_gate.batch_now()
-		from unnest(gates) n
-		join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'
-		where g.gap_until > deploy_gate.batch_now());
+		select max(k.gap_until) - deploy_gate.batch_now()
+		from deploy_gate.kin(gates) k
+		where k.gap_until > deploy_gate.batch_now());
 end $$;
 
 create or replace function deploy_gate.make_ticket(l deploy_gate.lease) returns void
