@@ -59,9 +59,10 @@ language sql stable as $$ select current_setting('deploy_gate.waited_ms')::bigin
 
 -- Gates whose locks settle has to look at.
 create or replace function deploy_gate.touch(gates text[]) returns void
-language sql as $$
-	select set_config('deploy_gate.touched', current_setting('deploy_gate.touched') || array_to_string(gates, ',') || ',', true)
-$$;
+language plpgsql as $$
+begin
+	perform set_config('deploy_gate.touched', current_setting('deploy_gate.touched') || array_to_string(gates, ',') || ',', true);
+end $$;
 
 create or replace function deploy_gate.touched() returns text[]
 language plpgsql stable as $$
