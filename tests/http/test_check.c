@@ -137,6 +137,31 @@ static void test_wait__who_waits_is_told_with_the_gate_by_both_servers(void **st
 	await_jobs(stage, "wait.list", 0);
 }
 
+/* At most 80 % of the connections may wait, so that there is always room for an answer. */
+static void test_wait__too_many_at_once_are_429(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *waits[12], *ask;
+	struct server small;
+
+	server_start(&small, stage->db.conninfo, "small", (const char *const[]){ "--connections", "16", NULL });
+	post(stage, "/v1/gates/wait.many/close", "token=" TOKEN("wait-many"));
+	for (int i = 0; i < 12; i++)
+		waits[i] = http_begin(&stage->http, &small, "GET /v1/gates/wait.many/wait?timeout=50s", NULL);
+	await_jobs(stage, "wait.many", 12);
+	ask = http_ask(&stage->http, &small, "GET /v1/gates/wait.many/wait?timeout=50s", NULL);
+	assert_answer(ask, 429, "too_many");
+	assert_string_equal(ask_field(ask, "Retry-After"), "2");
+	assert_answer(http_ask(&stage->http, &small, "GET /v1/gates/wait.many/check", NULL), 423, "closed");
+	assert_answer(http_ask(&stage->http, &small, "GET /healthz", NULL), 200, NULL);
+	post(stage, "/v1/gates/wait.many/open", "token=" TOKEN("wait-many"));
+	for (int i = 0; i < 12; i++) {
+		http_finish(waits[i]);
+		assert_answer(waits[i], 200, NULL);
+	}
+	server_release(&small);
+}
+
 static void test_gates__are_listed_by_prefix_in_pages(void **state)
 {
 	struct ask *page;
@@ -198,6 +223,7 @@ static void test_gate__must_be_known_where_that_is_set(void **state)
 	assert_answer(
 		http_ask(&stage->http, &strict, "GET /v1/gates/strict.a/wait?timeout=1s", NULL), 404, "not_found");
 	assert_answer(http_ask(&stage->http, &strict, "GET /v1/gates/strict.a", NULL), 404, "not_found");
+	assert_answer(http_ask(&stage->http, &strict, "POST /v1/gates/strict.a/close", NULL), 404, "not_found");
 	post(stage, "/v1/gates/strict.a/close", "token=" TOKEN("strict"));
 	post(stage, "/v1/gates/strict.a/open", "token=" TOKEN("strict"));
 	assert_answer(http_ask(&stage->http, &strict, "GET /v1/gates/strict.a/check", NULL), 200, NULL);
@@ -218,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_wait__its_timeout_is_423_with_the_gate),
 		cmocka_unit_test(test_wait__its_timeout_has_a_most),
 		cmocka_unit_test(test_wait__who_waits_is_told_with_the_gate_by_both_servers),
+		cmocka_unit_test(test_wait__too_many_at_once_are_429),
 		cmocka_unit_test(test_gates__are_listed_by_prefix_in_pages),
 		cmocka_unit_test(test_gate__tells_its_window_and_its_fence),
 		cmocka_unit_test(test_gate__that_nobody_knows_is_open),

@@ -133,7 +133,7 @@ static void test_start__settings_are_pinned_whatever_role_and_database_say(void 
 	db_create(&stage.db);
 	psql_open(&stage.admin, &stage.db, NULL);
 	for (const char *const *setting = poison; *setting; setting++)
-		psql_run(&stage.admin, "alter database %s set %s", stage.db.name, *setting);
+		psql_run(&stage.admin, "alter role current_user in database %s set %s", stage.db.name, *setting);
 	server_start(&stage.one, stage.db.conninfo, "one", NULL);
 	http_init(&stage.http);
 	assert_answer(post(&stage, "/v1/gates/pinned/close", "ttl=300ms&token=" TOKEN("pinned")), 201, NULL);
