@@ -66,7 +66,9 @@ end $$;
 create or replace function deploy_gate.keys_of(gates text[]) returns bigint[]
 language plpgsql immutable as $$
 begin
-	return (select array_agg(distinct deploy_gate.key(p)) from unnest(gates) g, unnest(deploy_gate.path(g)) p);
+	return (
+		select array_agg(distinct deploy_gate.prefixed_key('deploy_gate:', p))
+		from unnest(gates) g, unnest(deploy_gate.path(g)) p);
 end $$;
 
 -- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any. Two searches of the
@@ -89,6 +91,17 @@ language sql stable as $$
 	union all
 	select k.* from unnest(gates) g (name) join deploy_gate.gate k on k.name > g.name || '.' and k.name < g.name || '/'
 $$;
+
+-- The same leases themselves, windows in the order of their grants, tickets in that of the queue.
+create or replace function deploy_gate.leases_in_the_way(gates text[], as_role text) returns setof deploy_gate.lease
+language plpgsql stable as $$
+declare
+	ids text[] := array(select distinct b from deploy_gate.in_the_way(gates, as_role) b);
+begin
+	if ids <> '{}' then
+		return query select l.* from deploy_gate.lease l where l.id = any (ids) order by l.fence, l.number;
+	end if;
+end $$;
 
 -- The gate, or the nearest ancestor, that a window shuts, and that window.
 create or replace function deploy_gate.shutter(gate text, out by text, out lease text)

@@ -110,7 +110,7 @@ begin
 			select * into took from deploy_gate.take_locks(w, held_x || took_x, held_s || took_s);
 			took_x := took_x || took.x;
 			took_s := took_s || took.s;
-			perform deploy_gate.settle_window(w, took.blocked);
+			perform deploy_gate.settle_window(w, took.blocked, closes);
 		end loop;
 		return query select 'took', null, null, k, 'x', null::json from unnest(took_x) k
 			union all select 'took', null, null, k, 's', null from unnest(took_s) k;
@@ -139,19 +139,30 @@ end $$;
 create or replace function deploy_gate.take_locks(w deploy_gate.lease, held_x bigint[], held_s bigint[],
 	out x bigint[], out s bigint[], out blocked bigint[])
 language plpgsql volatile as $$
+declare
+	wanted record;
+	k bigint;
 begin
-	with tried_s as materialized (
-		select k, pg_try_advisory_lock_shared(k) as had
-		from (select distinct k from deploy_gate.lease_gate lg, unnest(lg.ancestor_keys) k where lg.lease = w.id
-			except select unnest(held_s)) wanted (k)
-	), tried_x as materialized (
-		select k, pg_try_advisory_lock(k) as had
-		from (select lg.key from deploy_gate.lease_gate lg where lg.lease = w.id except select unnest(held_x)) wanted (k)
-	)
-	select coalesce((select array_agg(k) from tried_x where had), '{}'),
-		coalesce((select array_agg(k) from tried_s where had), '{}'),
-		(select array_agg(k) from (select k from tried_x where not had union all select k from tried_s where not had) b)
-	into x, s, blocked;
+	x := '{}';
+	s := '{}';
+	for wanted in select lg.key, lg.ancestor_keys from deploy_gate.lease_gate lg where lg.lease = w.id loop
+		foreach k in array wanted.ancestor_keys loop
+			if k = any (held_s || s) then
+				continue;
+			elsif pg_try_advisory_lock_shared(k) then
+				s := s || k;
+			else
+				blocked := blocked || k;
+			end if;
+		end loop;
+		if wanted.key = any (held_x) then
+			continue;
+		elsif pg_try_advisory_lock(wanted.key) then
+			x := x || wanted.key;
+		else
+			blocked := blocked || wanted.key;
+		end if;
+	end loop;
 end $$;
 
 -- What of the account no lease of this session wants any more.
@@ -178,7 +189,7 @@ begin
 end $$;
 
 -- How the take came out for one window. blocked: keys that were not had, or null for none.
-create or replace function deploy_gate.settle_window(w deploy_gate.lease, blocked bigint[]) returns void
+create or replace function deploy_gate.settle_window(w deploy_gate.lease, blocked bigint[], closes text[]) returns void
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
@@ -186,7 +197,7 @@ declare
 	seen_twice boolean := w.blocked_at < at - interval '20 ms';
 begin
 	if blocked is null then
-		perform deploy_gate.guarded(w);
+		perform deploy_gate.guarded(w, closes);
 		return;
 	end if;
 	outsiders := deploy_gate.outsiders(blocked, 'ExclusiveLock');
@@ -207,16 +218,16 @@ begin
 	elsif exists (select from json_array_elements(outsiders) o where o ->> 'mode' = 'ExclusiveLock') then
 		perform deploy_gate.back_to_queue(w, outsiders);
 	else
-		perform deploy_gate.drain_outsiders(w, outsiders);
+		perform deploy_gate.drain_outsiders(w, outsiders, closes);
 	end if;
 end $$;
 
 -- All locks are had: a draining window closes, one that lost them is whole again.
-create or replace function deploy_gate.guarded(w deploy_gate.lease) returns void
+create or replace function deploy_gate.guarded(w deploy_gate.lease, closes text[]) returns void
 language plpgsql as $$
 begin
 	if w.state = 'draining' then
-		perform deploy_gate.become_closed(w, true);
+		perform deploy_gate.become_closed(w, true, closes);
 	else
 		update deploy_gate.lease set locked = true, contested = false, external = null, blocked_at = null where id = w.id;
 		if w.contested then
@@ -225,8 +236,8 @@ begin
 	end if;
 end $$;
 
--- The window is closed from now on, and its time counts from now.
-create or replace function deploy_gate.become_closed(w deploy_gate.lease, has_locks boolean) returns void
+-- The window is closed from now on, and its time counts from now. Where its close is asked in this batch, that is answered by it.
+create or replace function deploy_gate.become_closed(w deploy_gate.lease, has_locks boolean, closes text[]) returns void
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
@@ -234,7 +245,8 @@ begin
 	update deploy_gate.lease set state = 'closed', locked = has_locks, contested = not has_locks, blocked_at = null,
 		external = case when has_locks then null else external end,
 		closed_at = at, max_at = at + deploy_gate.ms(max_ms),
-		expires_at = least(at + deploy_gate.ms(ttl_ms), at + deploy_gate.ms(max_ms)), drain_until = null
+		expires_at = least(at + deploy_gate.ms(ttl_ms), at + deploy_gate.ms(max_ms)), drain_until = null,
+		answered = id = any (closes), unclaimed_at = case when id <> all (closes) then unclaimed_at end
 	where id = w.id;
 	perform deploy_gate.record('closed', w, w.reason, w.holder), deploy_gate.change(w.gates);
 end $$;
@@ -249,7 +261,7 @@ begin
 end $$;
 
 -- Somebody outside holds the gate shared, which is a pass in all but name: the window drains, and then as on_drain says.
-create or replace function deploy_gate.drain_outsiders(w deploy_gate.lease, outsiders json) returns void
+create or replace function deploy_gate.drain_outsiders(w deploy_gate.lease, outsiders json, closes text[]) returns void
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
@@ -263,7 +275,7 @@ begin
 		perform deploy_gate.end_window(w, 'drain_timeout', null, 'a plain SQL session did not leave within drain');
 	else
 		update deploy_gate.lease set external = outsiders where id = w.id;
-		perform deploy_gate.become_closed(w, false);
+		perform deploy_gate.become_closed(w, false, closes);
 	end if;
 end $$;
 
@@ -276,9 +288,8 @@ declare
 begin
 	select * into l from deploy_gate.lease where lease.id = close_outcome.id;
 	if l.state = 'closed' then
-		outcome := case when l.answered then 'ok' else 'made' end;
+		outcome := 'made';
 		body := deploy_gate.lease_json(l, at);
-		update deploy_gate.lease set answered = true, unclaimed_at = null where lease.id = l.id and not answered;
 	elsif l.state = 'queued' and l.wait_until <= at and deploy_gate.gap_left(l.gates) is null then
 		body := json_build_object('gate', deploy_gate.gate_json(l.gates[1], at));
 		perform deploy_gate.forget_ticket(l);
@@ -302,6 +313,7 @@ end $$;
 create or replace function deploy_gate.forget_ticket(l deploy_gate.lease) returns void
 language plpgsql as $$
 begin
+	delete from deploy_gate.lease_gate where lease = l.id;
 	delete from deploy_gate.lease where id = l.id;
 	perform deploy_gate.change(l.gates);
 end $$;

@@ -24,11 +24,13 @@ begin
 			return;
 		end if;
 		perform deploy_gate.claim(l, (request ->> 'claim')::bigint);
-		if l.state <> 'queued' then
+		if l.state = 'closed' then
+			outcome := case when l.answered then 'ok' else 'made' end;
+			body := deploy_gate.lease_json(l, at);
+			return;
+		elsif l.state = 'draining' then
 			outcome := 'settling';
-			if not l.locked then
-				perform deploy_gate.touch(l.gates);
-			end if;
+			perform deploy_gate.touch(l.gates);
 			return;
 		end if;
 	elsif request ->> 'known_only' = 'true' and exists (
@@ -91,14 +93,15 @@ begin
 	return l;
 end $$;
 
--- From now on this request answers for the lease. Where another was answered already, neither is to answer for it: a hang-up of
--- the one must not take back what the other was told.
+-- From now on this request answers for the lease, and a window that is closed is answered by it. Where another was answered
+-- already, neither is to answer for it: a hang-up of the one must not take back what the other was told.
 create or replace function deploy_gate.claim(l deploy_gate.lease, request bigint) returns void
 language plpgsql as $$
 begin
 	update deploy_gate.lease
 	set claim_session = case when not answered then deploy_gate.batch_session() end,
-		claim_request = case when not answered then request end, unclaimed_at = null
+		claim_request = case when not answered then request end, unclaimed_at = null,
+		answered = answered or state = 'closed'
 	where id = l.id and (claim_session, claim_request) is distinct from (deploy_gate.batch_session(), request);
 end $$;
 
@@ -116,19 +119,22 @@ end $$;
 create or replace function deploy_gate.blocking_gate(l deploy_gate.lease, takeover boolean) returns text
 language plpgsql as $$
 declare
-	gate text;
+	other deploy_gate.lease;
 begin
-	select w.gates[1] into gate
-	from deploy_gate.in_the_way(l.gates, 'window') b join deploy_gate.lease w on w.id = b
-	where not deploy_gate.replaceable(w, l.gates, takeover)
-	limit 1;
-	if gate is null and not takeover then
-		select t.gates[1] into gate
-		from deploy_gate.in_the_way(l.gates, 'ticket') b join deploy_gate.lease t on t.id = b
-		where t.number < coalesce(l.number, t.number + 1) and deploy_gate.counts(t)
-		limit 1;
+	for other in select * from deploy_gate.leases_in_the_way(l.gates, 'window') loop
+		if not deploy_gate.replaceable(other, l.gates, takeover) then
+			return other.gates[1];
+		end if;
+	end loop;
+	if takeover then
+		return null;
 	end if;
-	return gate;
+	for other in select * from deploy_gate.leases_in_the_way(l.gates, 'ticket') loop
+		if other.number < coalesce(l.number, other.number + 1) and deploy_gate.counts(other) then
+			return other.gates[1];
+		end if;
+	end loop;
+	return null;
 end $$;
 
 -- Whether a ticket is to be waited for. One without a claim, or whose claimant's session fell silent, is passed over; so is
@@ -178,7 +184,7 @@ declare
 	old deploy_gate.lease;
 	owner bigint := deploy_gate.batch_session();
 begin
-	for old in select w.* from deploy_gate.in_the_way(l.gates, 'window') b join deploy_gate.lease w on w.id = b order by w.fence loop
+	for old in select * from deploy_gate.leases_in_the_way(l.gates, 'window') loop
 		owner := old.session;
 		perform deploy_gate.replace_window(old, l);
 	end loop;
@@ -206,7 +212,8 @@ create or replace function deploy_gate.list_gates(l deploy_gate.lease, as_role t
 language plpgsql as $$
 begin
 	insert into deploy_gate.lease_gate (lease, gate, role, key, ancestor_keys)
-	select l.id, g, as_role, deploy_gate.key(g), array(select deploy_gate.key(p) from unnest(deploy_gate.path(g)) p where p <> g)
+	select l.id, g, as_role, deploy_gate.prefixed_key('deploy_gate:', g),
+		array(select deploy_gate.prefixed_key('deploy_gate:', p) from unnest(deploy_gate.path(g)) p where p <> g)
 	from unnest(l.gates) g;
 end $$;
 
@@ -222,21 +229,24 @@ begin
 	end if;
 end $$;
 
--- Ends a window, or a ticket. An aftermath keeps its gates shut: 'grace' until opens, 'crashed' until somebody takes over.
+-- Ends a window, or a ticket, and returns it as it is then. An aftermath keeps its gates shut: 'grace' until opens, 'crashed' until somebody takes over.
 create or replace function deploy_gate.end_window(l deploy_gate.lease, how text, who text, why text,
-	leaves text default null, opens timestamptz default null) returns void
+	leaves text default null, opens timestamptz default null) returns deploy_gate.lease
 language plpgsql as $$
+declare
+	ended deploy_gate.lease;
 begin
 	update deploy_gate.lease
 	set state = 'ended', ended_at = deploy_gate.batch_now(), ending = how, ended_by = who, end_reason = why,
 		claim_session = null, claim_request = null, unclaimed_at = null, aftermath = leaves, opens_at = opens
-	where id = l.id;
+	where id = l.id returning * into ended;
 	perform deploy_gate.record(how, l, why, who);
 	if leaves is null then
 		perform deploy_gate.free_gates(l);
 	else
 		perform deploy_gate.change(l.gates);
 	end if;
+	return ended;
 end $$;
 
 -- The gates of a window open. Where jobs waited and deploys queue, they stay open for a gap.
@@ -272,13 +282,13 @@ begin
 		body := json_build_object('lease', deploy_gate.lease_json(l, at));
 	else
 		if l.state = 'queued' then
-			perform deploy_gate.end_window(l, 'opened', l.holder, request ->> 'reason');
+			l := deploy_gate.end_window(l, 'opened', l.holder, request ->> 'reason');
 		elsif l.ended_at is null then
-			perform deploy_gate.end_window(l, case when failed then 'failed' else 'opened' end, l.holder, request ->> 'reason',
+			l := deploy_gate.end_window(l, case when failed then 'failed' else 'opened' end, l.holder, request ->> 'reason',
 				case when failed then 'crashed' end);
 		end if;
 		outcome := 'ok';
-		body := deploy_gate.ended_json(l.id);
+		body := deploy_gate.lease_json(l, at);
 	end if;
 end $$;
 

@@ -80,12 +80,14 @@ comment on sequence deploy_gate.fence is 'Drawn only under the lock of the servi
 create sequence deploy_gate.ticket_number;
 comment on sequence deploy_gate.ticket_number is 'Places in the queue';
 
+-- Few constraints stand on the two tables that every change writes: PostgreSQL reads each anew for each statement, and only the
+-- functions of this schema write here.
 -- A ticket is a window in state queued: it becomes the window by a change of state, and goes back with its number.
 create table deploy_gate.lease (
 	id text collate "C" primary key,
 	digest text not null,
-	kind text not null check (kind in ('window', 'pass')),
-	state text not null check (state in ('queued', 'draining', 'closed', 'inside', 'ended')),
+	kind text not null,
+	state text not null,
 	gates text[] not null,
 	holder text,
 	reason text,
@@ -120,16 +122,18 @@ create table deploy_gate.lease (
 	overrun boolean not null default false,
 	jobs_waited boolean not null default false,
 	ended_at timestamptz,
-	ending text check (ending in ('opened', 'released', 'expired', 'forced', 'reaped', 'drain_timeout', 'abandoned',
-		'taken_over', 'failed')),
+	ending text,
 	ended_by text,
 	end_reason text,
-	aftermath text check (aftermath in ('grace', 'crashed')),
+	aftermath text,
 	opens_at timestamptz,
-	check ((state = 'ended') = (ended_at is not null)),
-	check ((ended_at is null) = (ending is null))
+	check ((state = 'ended') = (ended_at is not null) and (ended_at is null) = (ending is null))
 ) with (fillfactor = 50);
 comment on table deploy_gate.lease is 'One row a lease: live until it says ended_at, and by nothing else';
+comment on column deploy_gate.lease.kind is 'window or pass';
+comment on column deploy_gate.lease.state is 'queued, draining, closed, inside or ended';
+comment on column deploy_gate.lease.ending is
+	'opened, released, expired, forced, reaped, drain_timeout, abandoned, taken_over or failed';
 comment on column deploy_gate.lease.id is 'The first 32 hex digits of the token''s SHA-256; public';
 comment on column deploy_gate.lease.digest is 'SHA-256 of the token in hex; the token itself never gets here';
 comment on column deploy_gate.lease.number is 'Place in the queue, kept when the ticket is passed over or comes back';
@@ -139,22 +143,23 @@ comment on column deploy_gate.lease.locked is 'Whether the owner holds all of th
 comment on column deploy_gate.lease.blocked_at is 'When somebody outside was first seen in the way of a lock';
 comment on column deploy_gate.lease.external is 'Who that was: [{"pid": …, "user": …, "application_name": …, "mode": …}]';
 comment on column deploy_gate.lease.claim_session is 'With claim_request: the request that answers for this lease now';
-comment on column deploy_gate.lease.aftermath is 'Why an ended window still shuts its gates: until opens_at, or until somebody takes over';
+comment on column deploy_gate.lease.aftermath is 'Why an ended window still shuts its gates: grace (until opens_at) or crashed (until somebody takes over)';
 create index lease_due on deploy_gate.lease (expires_at) where expires_at is not null and ended_at is null;
 create index lease_opening on deploy_gate.lease (opens_at) where opens_at is not null;
 create index lease_unclaimed on deploy_gate.lease (unclaimed_at) where unclaimed_at is not null;
 create index lease_ended on deploy_gate.lease (ended_at) where ended_at is not null;
 
 create table deploy_gate.lease_gate (
-	lease text collate "C" not null references deploy_gate.lease on delete cascade,
+	lease text collate "C" not null,
 	gate text collate "C" not null,
-	role text not null check (role in ('ticket', 'window', 'pass')),
+	role text not null,
 	key bigint not null,
 	ancestor_keys bigint[] not null,
 	primary key (lease, gate)
 );
 comment on table deploy_gate.lease_gate is
-	'The gates of the leases that still matter: queued, live, or ended and still shutting. What is not in here is in nobody''s way';
+	'The gates of the leases that still matter: queued (role ticket), live, or ended and still shutting (window, pass). '
+	'What is not in here is in nobody''s way';
 create index lease_gate_gate on deploy_gate.lease_gate (gate, role);
 
 create table deploy_gate.event (
