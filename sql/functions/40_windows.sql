@@ -10,6 +10,7 @@ declare
 	gates text[] := array(select jsonb_array_elements_text(request -> 'gates'));
 	l deploy_gate.lease;
 	blocker text;
+	crowded boolean;
 	gap interval;
 begin
 	select * into l from deploy_gate.lease where id = left(request ->> 'digest', 32);
@@ -41,10 +42,12 @@ begin
 		l := deploy_gate.lease_of(request, gates);
 	end if;
 
-	blocker := deploy_gate.blocking_gate(l, coalesce((request ->> 'takeover')::boolean, false));
-	gap := case when blocker is null then deploy_gate.gap_left(gates) end;
+	select a.crowded, a.gap into crowded, gap from deploy_gate.look_around(gates) a;
+	if crowded then
+		blocker := deploy_gate.blocking_gate(l, coalesce((request ->> 'takeover')::boolean, false));
+	end if;
 	if blocker is null and gap is null then
-		perform deploy_gate.make_window(l, request ->> 'takeover' = 'true');
+		perform deploy_gate.make_window(l, crowded);
 		outcome := 'settling';
 	elsif blocker is not null and l.wait_until <= at then
 		outcome := 'held';
@@ -157,6 +160,20 @@ begin
 					where older.number < t.number and older.claim_session is not null)));
 end $$;
 
+-- Whether any lease is near these gates at all, and how long nothing may close them yet; in one statement, because mostly
+-- there is neither.
+create or replace function deploy_gate.look_around(gates text[], out crowded boolean, out gap interval)
+language plpgsql stable as $$
+begin
+	select exists (
+			select from unnest(gates) n
+			join deploy_gate.lease_gate lg on lg.gate = any (deploy_gate.path(n)) or lg.gate > n || '.' and lg.gate < n || '/'),
+		(select max(g.gap_until) from unnest(gates) n
+			join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'
+			where g.gap_until > deploy_gate.batch_now()) - deploy_gate.batch_now()
+	into crowded, gap;
+end $$;
+
 -- How long nothing may close these gates yet, so that jobs that waited get in between two windows; null for not at all.
 create or replace function deploy_gate.gap_left(gates text[]) returns interval
 language plpgsql stable as $$
@@ -178,7 +195,7 @@ end $$;
 
 -- Makes the ticket, or the lease that needed none, a window: draining until settle finds its locks had. One that takes the
 -- place of another inherits the session that holds its locks, so that they never drop in between.
-create or replace function deploy_gate.make_window(l deploy_gate.lease, takeover boolean) returns void
+create or replace function deploy_gate.make_window(l deploy_gate.lease, crowded boolean) returns void
 language plpgsql as $$
 declare
 	old deploy_gate.lease;
@@ -311,9 +328,11 @@ begin
 	select s.by, s.lease into shut_by, shut_lease from deploy_gate.shutter(gate) s;
 	if request ->> 'lease' <> coalesce(shut_lease, '') then
 		select * into l from deploy_gate.lease where id = request ->> 'lease' and gates @> array[gate];
-		outcome := case when l.id is null then 'not_found' when l.ending = 'forced' then 'ok' else 'gone' end;
-		body := case when l.ending = 'forced' then deploy_gate.ended_json(l.id)
-			when l.id is not null then json_build_object('lease', deploy_gate.lease_json(l, at)) end;
+		outcome := case when l.id is null then 'not_found' when l.ended_at is null then 'not_holder'
+			when deploy_gate.was_forced(l, gate) then 'ok' else 'gone' end;
+		body := case outcome when 'ok' then deploy_gate.ended_json(l.id)
+			when 'gone' then json_build_object('lease', deploy_gate.lease_json(l, at))
+			when 'not_holder' then json_build_object('gate', deploy_gate.gate_json(gate, at)) end;
 	elsif shut_by = gate then
 		select * into l from deploy_gate.lease where id = shut_lease;
 		perform deploy_gate.force_window(l, request ->> 'by', request ->> 'reason');
@@ -323,6 +342,14 @@ begin
 		body := json_build_object('gate', deploy_gate.gate_json(gate, at));
 		outcome := case when body -> 'gate' ->> 'state' = 'open' then 'not_holder' else 'held' end;
 	end if;
+end $$;
+
+-- Whether somebody forced it open before, live or crashed.
+create or replace function deploy_gate.was_forced(l deploy_gate.lease, at_gate text) returns boolean
+language plpgsql stable as $$
+begin
+	return l.ending = 'forced' or exists (
+		select from deploy_gate.event e where e.gate = at_gate and e.lease = l.id and e.kind = 'forced');
 end $$;
 
 create or replace function deploy_gate.force_window(l deploy_gate.lease, who text, why text) returns void

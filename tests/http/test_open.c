@@ -193,6 +193,45 @@ static void test_force_open__that_names_its_lease_never_ends_the_next(void **sta
 		"not_found");
 }
 
+/* A repeated request has the effect of one, also where what it ended was a crashed state. */
+static void test_force_open__of_a_crashed_gate_again_is_the_same(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *window = post(stage, "/v1/gates/force.crash/close", "token=" TOKEN("force-crash"));
+
+	post(stage, "/v1/gates/force.crash/open", "outcome=failed&token=" TOKEN("force-crash"));
+	for (int i = 0; i < 2; i++)
+		assert_answer(
+			post(stage, "/v1/gates/force.crash/force-open", "reason=x&lease=%s", ask_text(window, "id")),
+			200, NULL);
+	assert_answer(get(stage, "/v1/gates/force.crash/check"), 200, NULL);
+	assert_int_equal(
+		psql_number(&stage->admin,
+			"select count(*) from deploy_gate.event where gate = 'force.crash' and kind = 'forced'"),
+		1);
+}
+
+/* A deploy that only stands in line has not ended, and is not what shuts the gate. */
+static void test_force_open__that_names_a_place_in_line_is_refused(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *queued, *ask;
+	const char *id;
+
+	post(stage, "/v1/gates/force.line/close", "holder=ann&token=" TOKEN("force-line-1"));
+	queued = http_begin(
+		&stage->http, &stage->two, "POST /v1/gates/force.line/close", "wait=50s&token=" TOKEN("force-line-2"));
+	await_deploys(stage, "force.line", 1);
+	id = psql_value(
+		&stage->admin, "select id from deploy_gate.lease where gates = '{force.line}' and state = 'queued'");
+	ask = post(stage, "/v1/gates/force.line/force-open", "reason=x&lease=%s", id);
+	assert_answer(ask, 409, "not_holder");
+	assert_contains(ask_text(ask, "detail"), "force.line is closed by ann");
+	post(stage, "/v1/gates/force.line/open", "token=" TOKEN("force-line-1"));
+	http_finish(queued);
+	assert_answer(queued, 201, NULL);
+}
+
 static void test_force_open__of_a_gate_that_an_ancestor_shuts_names_it(void **state)
 {
 	struct ask *ask;
@@ -233,6 +272,8 @@ int main(void)
 		cmocka_unit_test(test_open__a_grace_keeps_it_shut_behind_the_expiry),
 		cmocka_unit_test(test_force_open__ends_the_window_and_is_recorded),
 		cmocka_unit_test(test_force_open__that_names_its_lease_never_ends_the_next),
+		cmocka_unit_test(test_force_open__of_a_crashed_gate_again_is_the_same),
+		cmocka_unit_test(test_force_open__that_names_a_place_in_line_is_refused),
 		cmocka_unit_test(test_force_open__of_a_gate_that_an_ancestor_shuts_names_it),
 		cmocka_unit_test(test_force_open__cannot_end_a_plain_sql_session),
 	};
