@@ -153,6 +153,27 @@ static void test_close__of_a_set_is_all_or_nothing(void **state)
 	assert_answer(get(stage, "/v1/gates/set.a,set.b,set.c/check"), 200, NULL);
 }
 
+/* A set may hold a gate and one below it: neither is in the way of the other. */
+static void test_close__of_a_set_with_a_gate_and_one_below_it(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *first = post(stage, "/v1/gates/set.up.down,set.up/close", "token=" TOKEN("set-up-1")), *second;
+
+	assert_answer(first, 201, NULL);
+	second = http_begin(&stage->http, &stage->two, "POST /v1/gates/set.up,set.up.down,set.up/close",
+		"wait=50s&token=" TOKEN("set-up-2"));
+	await_deploys(stage, "set.up", 1);
+	assert_answer(post(stage, "/v1/gates/set.up/open", "token=" TOKEN("set-up-1")), 200, NULL);
+	http_finish(second);
+	assert_answer(second, 201, NULL);
+	assert_answer(http_ask(&stage->http, &stage->two, "POST /v1/gates/set.up/open", "token=" TOKEN("set-up-2")),
+		200, NULL);
+	assert_true(psql_true(&stage->admin,
+		"select pg_try_advisory_lock(deploy_gate.key('set.up'))"
+		" and pg_try_advisory_lock(deploy_gate.key('set.up.down'))"));
+	psql_run(&stage->admin, "select pg_advisory_unlock_all()");
+}
+
 static void release(struct stage *stage, const struct ask *window)
 {
 	char target[128];
@@ -301,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_close__its_wait_bounds_the_queue),
 		cmocka_unit_test(test_close__its_timeout_leaves_the_place_in_line),
 		cmocka_unit_test(test_close__of_a_set_is_all_or_nothing),
+		cmocka_unit_test(test_close__of_a_set_with_a_gate_and_one_below_it),
 		cmocka_unit_test(test_close__ancestor_and_descendant_conflict_and_siblings_do_not),
 		cmocka_unit_test(test_close__a_gap_lets_waiting_jobs_in_between_two_deploys),
 		cmocka_unit_test(test_close__waits_for_a_gap_whatever_its_wait),

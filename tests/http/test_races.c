@@ -283,6 +283,37 @@ static void test_race__a_hang_up_keeps_the_place_for_15_s_and_is_passed_over(voi
 	assert_text(first, "lease.end", "abandoned");
 }
 
+/* So does a drain: the same request with the same token carries on with it, else it ends by itself. */
+static void test_race__a_hang_up_keeps_the_drain_for_15_s(void **state)
+{
+	struct stage *stage = *state;
+	struct psql job;
+	struct ask *ask;
+
+	psql_open(&job, &stage->db, NULL);
+	psql_run(&job, "select pg_advisory_lock_shared(deploy_gate.key('race.drain'))");
+	ask = begin_close(stage, 0, "race.drain", "token=" TOKEN("drain-1"));
+	psql_until(&stage->admin, "select drain_until is not null from deploy_gate.lease where id = " ID_OF("drain-1"));
+	http_hang_up(ask);
+	psql_until(
+		&stage->admin, "select unclaimed_at is not null from deploy_gate.lease where id = " ID_OF("drain-1"));
+	ask = begin_close(stage, 1, "race.drain", "token=" TOKEN("drain-1"));
+	psql_until(&stage->admin, "select unclaimed_at is null from deploy_gate.lease where id = " ID_OF("drain-1"));
+	http_hang_up(ask);
+	psql_until(
+		&stage->admin, "select unclaimed_at is not null from deploy_gate.lease where id = " ID_OF("drain-1"));
+	/* It closes while nobody asks; and nobody was told, so it does not last. */
+	psql_close(&job);
+	psql_until(&stage->admin, "select state = 'closed' from deploy_gate.lease where id = " ID_OF("drain-1"));
+	assert_answer(get(stage, "/v1/gates/race.drain/check"), 423, "closed");
+	psql_run(&stage->admin,
+		"update deploy_gate.lease set unclaimed_at = unclaimed_at - interval '12 s' where id = " ID_OF(
+			"drain-1"));
+	assert_answer(get(stage, "/v1/gates/race.drain/wait?timeout=30s"), 200, NULL);
+	assert_true(psql_true(
+		&stage->admin, "select ending = 'abandoned' from deploy_gate.lease where id = " ID_OF("drain-1")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_race__sets_in_different_orders_do_not_lock_each_other_out),
 		cmocka_unit_test(test_race__a_repeated_close_moves_its_claim_and_the_first_connection_may_die),
 		cmocka_unit_test(test_race__a_hang_up_keeps_the_place_for_15_s_and_is_passed_over),
+		cmocka_unit_test(test_race__a_hang_up_keeps_the_drain_for_15_s),
 	};
 
 	return cmocka_run_group_tests(tests, stage_setup, stage_teardown);
