@@ -34,7 +34,7 @@ struct closing {
 	char *request, *facts_request;
 	char id[LEASE_ID_LEN + 1];
 	int64_t claim;
-	bool under_way, again, was_up;
+	bool under_way, again, was_up, asked_before;
 	enum outcome standing;		/* how it stood when last asked: QUEUED, PENDING, DRAINING, or what it is refused with */
 	uint64_t pending_ms;
 	uint64_t until_ms;		/* of this one answer */
@@ -197,6 +197,21 @@ static void let_go(struct closing *c, enum outcome outcome)
 	finish(c, OUTCOME_UNAVAILABLE, NULL, task_leaving);
 }
 
+/* From the second time on it says so: then it does not take the claim from a request that came later with the same token. */
+static void mark_again(struct closing *c)
+{
+	char *marked;
+
+	if (c->asked_before)
+		return;
+	c->asked_before = true;
+	if (asprintf(&marked, "{\"again\":true,%s", c->request + 1) < 0)
+		die("out of memory");
+	free(c->request);
+	c->request = marked;
+	c->change.request = marked;
+}
+
 static void asked(struct change *change, enum outcome outcome, const char *body)
 {
 	struct closing *c = (struct closing *)((char *)change - offsetof(struct closing, change));
@@ -205,6 +220,8 @@ static void asked(struct change *change, enum outcome outcome, const char *body)
 
 	task_sleep(&c->task);
 	c->under_way = false;
+	if (stands)
+		mark_again(c);
 	if (!c->task.call || (k->leaving && stands))
 		let_go(c, outcome);
 	else if (stands)

@@ -14,8 +14,7 @@ declare
 	at timestamptz;
 	gap interval;
 begin
-	perform from deploy_gate.service for no key update;
-	select * into last from deploy_gate.service;
+	select * into last from deploy_gate.service for no key update;
 	at := clock_timestamp();
 	select * into self from deploy_gate.session where number = me;
 	if self.ended_at is not null or self.pid is distinct from pg_backend_pid() then
@@ -112,15 +111,18 @@ begin
 			took_s := took_s || took.s;
 			perform deploy_gate.settle_window(w, took.blocked, closes);
 		end loop;
-		return query select 'took', null, null, k, 'x', null::json from unnest(took_x) k
-			union all select 'took', null, null, k, 's', null from unnest(took_s) k;
-		return query select 'drop', null, null, u.key, u.mode, null::json
-			from deploy_gate.unwanted(held_x || took_x, held_s || took_s, deploy_gate.touched(), everything) u;
 	end if;
-	return query select 'close', c.id, r.outcome, null::bigint, null, r.body
-		from unnest(closes) c (id), deploy_gate.close_outcome(c.id) r;
-	return query select 'changed', g, null, null::bigint, null, null::json from unnest(deploy_gate.changed()) g;
-	return query select 'next', null, null, deploy_gate.next_due_ms(), null, null::json;
+	-- In this order: how a close comes out may free what it had. Of several closes of one lease the first is told that it made it.
+	return query
+		select 'close', c.id, case when r.outcome = 'made' and c.place > min(c.place) over (partition by c.id) then 'ok'
+			else r.outcome end, null::bigint, null, r.body
+		from unnest(closes) with ordinality c (id, place), deploy_gate.close_outcome(c.id) r
+		union all select 'took', null, null, k, 'x', null from unnest(took_x) k
+		union all select 'took', null, null, k, 's', null from unnest(took_s) k
+		union all select 'drop', null, null, u.key, u.mode, null
+		from deploy_gate.unwanted(held_x || took_x, held_s || took_s, everything) u
+		union all select 'changed', g, null, null, null, null from unnest(deploy_gate.changed()) g
+		union all select 'next', null, null, deploy_gate.next_due_ms(), null, null;
 end $$;
 
 -- The windows of this session that lack a lock, in the order of their grants.
@@ -165,27 +167,40 @@ begin
 	end loop;
 end $$;
 
--- What of the account no lease of this session wants any more.
-create or replace function deploy_gate.unwanted(held_x bigint[], held_s bigint[], touched text[], everything boolean)
+-- What of the account no lease of this session wants any more: of all it holds, or of the gates touched and their ancestors.
+create or replace function deploy_gate.unwanted(held_x bigint[], held_s bigint[], everything boolean)
 returns table (key bigint, mode text)
 language plpgsql as $$
 declare
-	near bigint[];
+	me bigint := deploy_gate.batch_session();
 begin
 	if held_x = '{}' and held_s = '{}' then
 		return;
+	elsif everything then
+		return query
+			(select k, 'x' from unnest(held_x) k
+			except select lg.key, 'x' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+				where lg.role = 'window' and l.session = me)
+			union all
+			(select k, 's' from unnest(held_s) k
+			except select k, 's' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease, unnest(lg.ancestor_keys) k
+				where lg.role = 'window' and l.session = me);
+	else
+		return query
+			with near as materialized (
+				select distinct p as name, deploy_gate.prefixed_key('deploy_gate:', p) as k
+				from unnest(deploy_gate.paths(deploy_gate.touched())) p
+			)
+			select n.k, 'x' from near n
+			where n.k = any (held_x) and not exists (
+				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+				where lg.gate = n.name and lg.role = 'window' and l.session = me)
+			union all
+			select n.k, 's' from near n
+			where n.k = any (held_s) and not exists (
+				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+				where lg.gate > n.name || '.' and lg.gate < n.name || '/' and lg.role = 'window' and l.session = me);
 	end if;
-	near := case when everything then held_x || held_s else deploy_gate.keys_of(touched) end;
-	return query
-		select k, 'x' from unnest(held_x) k
-		where k = any (near) and not exists (
-			select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-			where lg.key = k and lg.role = 'window' and l.session = deploy_gate.batch_session())
-		union all
-		select k, 's' from unnest(held_s) k
-		where k = any (near) and not exists (
-			select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-			where lg.ancestor_keys @> array[k] and lg.role = 'window' and l.session = deploy_gate.batch_session());
 end $$;
 
 -- How the take came out for one window. blocked: keys that were not had, or null for none.

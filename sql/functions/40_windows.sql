@@ -2,7 +2,7 @@
 -- digest: SHA-256 of the lease's token in hex, whose first 32 digits are the lease's id.
 
 -- digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry grace_ms takeover known_only,
--- and claim, the number of the request: ok (already had), queued, gone, token_used, held, or 'settling': settle tells how it came out.
+-- claim, the number of the request, and again where it asked before: ok (already had), queued, gone, token_used, held, or 'settling': settle tells how it came out.
 create or replace function deploy_gate.change_close(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -24,7 +24,7 @@ begin
 			body := json_build_object('lease', deploy_gate.lease_json(l, at));
 			return;
 		end if;
-		perform deploy_gate.claim(l, (request ->> 'claim')::bigint);
+		perform deploy_gate.claim(l, (request ->> 'claim')::bigint, request ? 'again');
 		if l.state = 'closed' then
 			outcome := case when l.answered then 'ok' else 'made' end;
 			body := deploy_gate.lease_json(l, at);
@@ -96,16 +96,17 @@ begin
 	return l;
 end $$;
 
--- From now on this request answers for the lease, and a window that is closed is answered by it. Where another was answered
+-- From now on this request answers for the lease, unless it merely asks again and another came later; and a window that is closed is answered by it. Where another was answered
 -- already, neither is to answer for it: a hang-up of the one must not take back what the other was told.
-create or replace function deploy_gate.claim(l deploy_gate.lease, request bigint) returns void
+create or replace function deploy_gate.claim(l deploy_gate.lease, request bigint, again boolean) returns void
 language plpgsql as $$
 begin
 	update deploy_gate.lease
 	set claim_session = case when not answered then deploy_gate.batch_session() end,
 		claim_request = case when not answered then request end, unclaimed_at = null,
 		answered = answered or state = 'closed'
-	where id = l.id and (claim_session, claim_request) is distinct from (deploy_gate.batch_session(), request);
+	where id = l.id and (claim_session, claim_request) is distinct from (deploy_gate.batch_session(), request)
+		and not (again and claim_session is not null);
 end $$;
 
 -- Whether a window may take the place of this one: it crashed, or that is wanted; and all it shuts is covered, for what it
@@ -165,12 +166,11 @@ end $$;
 create or replace function deploy_gate.look_around(gates text[], out crowded boolean, out gap interval)
 language plpgsql stable as $$
 begin
-	select exists (
-			select from unnest(gates) n
-			join deploy_gate.lease_gate lg on lg.gate = any (deploy_gate.path(n)) or lg.gate > n || '.' and lg.gate < n || '/'),
-		(select max(g.gap_until) from unnest(gates) n
-			join deploy_gate.gate g on g.name = any (deploy_gate.path(n)) or g.name > n || '.' and g.name < n || '/'
-			where g.gap_until > deploy_gate.batch_now()) - deploy_gate.batch_now()
+	select exists (select from deploy_gate.lease_gate lg where lg.gate = any (deploy_gate.paths(gates)))
+			or exists (
+				select from unnest(gates) n join deploy_gate.lease_gate lg on lg.gate > n || '.' and lg.gate < n || '/'),
+		(select max(k.gap_until) from deploy_gate.kin(gates) k where k.gap_until > deploy_gate.batch_now())
+			- deploy_gate.batch_now()
 	into crowded, gap;
 end $$;
 
@@ -194,17 +194,20 @@ begin
 end $$;
 
 -- Makes the ticket, or the lease that needed none, a window: draining until settle finds its locks had. One that takes the
--- place of another inherits the session that holds its locks, so that they never drop in between.
+-- place of another inherits the session that holds its locks, so that they never drop in between. crowded: whether any lease is
+-- near that might be such another.
 create or replace function deploy_gate.make_window(l deploy_gate.lease, crowded boolean) returns void
 language plpgsql as $$
 declare
 	old deploy_gate.lease;
 	owner bigint := deploy_gate.batch_session();
 begin
-	for old in select * from deploy_gate.leases_in_the_way(l.gates, 'window') loop
-		owner := old.session;
-		perform deploy_gate.replace_window(old, l);
-	end loop;
+	if crowded then
+		for old in select * from deploy_gate.leases_in_the_way(l.gates, 'window') loop
+			owner := old.session;
+			perform deploy_gate.replace_window(old, l);
+		end loop;
+	end if;
 	l.fence := nextval('deploy_gate.fence');
 	if l.number is null then
 		l.number := nextval('deploy_gate.ticket_number');
