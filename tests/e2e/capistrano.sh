@@ -290,6 +290,7 @@ test_capistrano__silence_aborts_the_deploy_in_time() {
 	E2E_OPTIONS=ttl=4s E2E_ACTS=updated:hold deploy_until_it_holds deploy
 	kill -STOP "$server"
 	stopped=$(clock)
+	spawn sh -c 'sleep 20; touch go' >/dev/null 2>&1 # lest one that is not aborted holds forever
 	status=0
 	wait "$deploying" || status=$?
 	ended=$(clock)
