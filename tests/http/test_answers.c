@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CYCLES = 60, STREAMS = 24, CHECKS_MAX = 40000 };
+enum { CYCLES = 60, STREAMS = 24, BALLAST = 8, FRESH = 8, CHECKS_MAX = 40000 };
 
 /* A check as it came out. */
 struct seen {
@@ -21,7 +21,7 @@ struct span {
 
 struct history {
 	struct stage *stage;
-	struct ask *streams[STREAMS];
+	struct ask *streams[STREAMS], *ballast[BALLAST];
 	struct seen *seen;
 	unsigned seen_count;
 	struct span spans[2 * CYCLES];
@@ -31,18 +31,27 @@ struct history {
 static const char *const asked[] = { "GET /v1/gates/answer/check", "GET /v1/gates/answer.below/check",
 	"GET /v1/gates/other,answer/check", "GET /v1/gates/answer/wait?timeout=0s" };
 
-/* Each stream asks again as soon as it is answered. */
+static void note(struct history *h, const struct ask *ask)
+{
+	assert_true(ask->status == 200 || ask->status == 423);
+	if (h->seen_count < CHECKS_MAX)
+		h->seen[h->seen_count++] = (struct seen){ ask->sent_ns, ask->came_ns, ask->status };
+}
+
+/* Each stream asks again as soon as it is answered; and looks are made to take long, so that many questions come while one is
+ * under way whose answer is already old. */
 static void keep_asking(struct history *h)
 {
+	for (int i = 0; i < BALLAST; i++)
+		if (!h->ballast[i] || h->ballast[i]->done)
+			h->ballast[i] = begin_ballast(h->stage, i % 2 ? &h->stage->one : &h->stage->two);
 	for (int i = 0; i < STREAMS; i++) {
 		struct ask *ask = h->streams[i];
 
 		if (ask && !ask->done)
 			continue;
-		if (ask && h->seen_count < CHECKS_MAX) {
-			assert_true(ask->status == 200 || ask->status == 423);
-			h->seen[h->seen_count++] = (struct seen){ ask->sent_ns, ask->came_ns, ask->status };
-		}
+		if (ask)
+			note(h, ask);
 		h->streams[i] =
 			http_begin(&h->stage->http, i % 2 ? &h->stage->one : &h->stage->two, asked[i / 2 % 4], NULL);
 	}
@@ -55,11 +64,16 @@ static struct ask *answered(struct history *h, struct ask *ask)
 	return ask;
 }
 
-/* Goes on for a while, so that checks fall into the span. */
+/* Goes on for a while, so that checks fall into the span: some at once, while what the streams asked before is still under way. */
 static void linger(struct history *h)
 {
 	unsigned enough = h->seen_count + STREAMS * 2;
+	struct ask *fresh[FRESH];
 
+	for (int i = 0; i < FRESH; i++)
+		fresh[i] = http_begin(&h->stage->http, i % 2 ? &h->stage->one : &h->stage->two, asked[i / 2 % 4], NULL);
+	for (int i = 0; i < FRESH; i++)
+		note(h, answered(h, fresh[i]));
 	while (h->seen_count < enough) {
 		http_done(h->streams[0]);
 		keep_asking(h);

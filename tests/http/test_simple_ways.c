@@ -228,17 +228,20 @@ static void test_simple__a_hint_during_a_question_is_not_lost(void **state)
 {
 	struct stage *stage = *state;
 
-	for (int i = 0; i < 30; i++) {
-		struct ask *window = post(stage, "/v1/gates/simple.hint/close", NULL), *wait;
+	for (int i = 0; i < 60; i++) {
+		const struct server *server = i % 2 ? &stage->one : &stage->two;
+		struct ask *window = post(stage, "/v1/gates/simple.hint/close", NULL), *wait, *open;
 		int64_t answered_ns;
 
 		stage->http.together = true;
-		wait = http_begin(&stage->http, i % 2 ? &stage->one : &stage->two,
-			"GET /v1/gates/simple.hint/wait?timeout=50s", NULL);
-		for (int turn = 0; turn < i / 3; turn++)
-			assert_false(http_done(wait));
+		for (int ballast = 0; ballast < i % 12; ballast++)
+			begin_ballast(stage, server);
+		wait = http_begin(&stage->http, server, "GET /v1/gates/simple.hint/wait?timeout=50s", NULL);
+		open = http_begin(&stage->http, i % 4 < 2 ? &stage->one : &stage->two,
+			"POST /v1/gates/simple.hint/open", "token=%s", ask_text(window, "token"));
+		http_finish(open);
 		stage->http.together = false;
-		answered_ns = post(stage, "/v1/gates/simple.hint/open", "token=%s", ask_text(window, "token"))->came_ns;
+		answered_ns = open->came_ns;
 		http_finish(wait);
 		assert_answer(wait, 200, NULL);
 		assert_true(wait->came_ns - answered_ns < 1000000000);

@@ -56,6 +56,18 @@ struct ask *post(void *stage, const char *target, const char *body, ...)
 	return ask_one(stage, "POST", target, text);
 }
 
+struct ask *begin_ballast(struct stage *stage, const struct server *server)
+{
+	char request[1024];
+	int length = snprintf(request, sizeof(request), "GET /v1/gates/");
+
+	for (int i = 0; i < 16; i++)
+		length += snprintf(request + length, sizeof(request) - (size_t)length, "%sballast.%d.b.c.d.e.f.g",
+			i ? "," : "", i);
+	snprintf(request + length, sizeof(request) - (size_t)length, "/check");
+	return http_begin(&stage->http, server, request, NULL);
+}
+
 void await_jobs(struct stage *stage, const char *gate, int count)
 {
 	psql_until(&stage->admin,

@@ -45,6 +45,9 @@ struct ask *post(void *stage, const char *target, const char *body, ...) __attri
 			fail_msg("\"%s\" is not in \"%s\"", part, text);                                               \
 	} while (0)
 
+/* Begins a check of many deep gates, which nobody shuts: it makes whatever is looked at together with it take longer. */
+struct ask *begin_ballast(struct stage *, const struct server *);
+
 /* Waits until the gate has so many jobs, or deploys, waiting. */
 void await_jobs(struct stage *, const char *gate, int count);
 void await_deploys(struct stage *, const char *gate, int count);
