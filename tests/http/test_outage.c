@@ -142,6 +142,7 @@ static void test_outage__what_comes_during_it_is_503_at_once_and_what_waits_goes
 	cluster_start_again(&o->cluster);
 	meet_again(o);
 	await_ready(stage, &stage->one);
+	await_ready(stage, &stage->two);
 	assert_answer(get(stage, "/v1/gates/away/check"), 423, "closed");
 	assert_false(http_done(wait));
 	assert_answer(post(stage, "/v1/gates/away/open", "token=" TOKEN("away")), 200, NULL);
