@@ -125,6 +125,9 @@ void session_drop(struct session *s, const char *why)
 	snprintf(s->why, sizeof(s->why), "%.*s", (int)strcspn(why, "\n"), why);
 	s->serves = false;
 	s->dropped = true;
+	/* libpq may have closed it, and its number may soon be somebody else's. */
+	if (PQsocket(s->connection) < 0)
+		socket_unwatch(&s->poll);
 	uv_timer_start(&s->timer, lose_dropped, 0, 0);
 }
 
@@ -173,9 +176,14 @@ void session_add(struct session *s, const char *statement, int count, const char
 
 static void flush(struct session *s)
 {
-	int events = PQflush(s->connection) == 1 ? UV_READABLE | UV_WRITABLE : UV_READABLE;
+	int left = PQflush(s->connection);
 
-	socket_watch(s->loop, &s->poll, PQsocket(s->connection), events, on_socket, s);
+	/* A write that meets the end of the connection, here or before, closes the socket: no event will ever tell. */
+	if (left < 0 || PQstatus(s->connection) == CONNECTION_BAD)
+		session_drop(s, PQerrorMessage(s->connection));
+	else
+		socket_watch(s->loop, &s->poll, PQsocket(s->connection), left ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+			on_socket, s);
 }
 
 void session_depart(struct session *s)
@@ -271,8 +279,8 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 {
 	struct session *s = poll->data;
 
-	(void)status;
-	if (events & UV_READABLE) {
+	/* An error of the socket comes without events, and only reading tells libpq of it. */
+	if (status < 0 || events & UV_READABLE) {
 		bool broken = !PQconsumeInput(s->connection);
 
 		read_results(s);
