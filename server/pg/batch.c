@@ -321,45 +321,23 @@ static void board(struct batch *b)
 	b->cursor = b->aboard.first;
 }
 
-static char *closes_literal(const struct batch *b)
-{
-	char *text = NULL;
-	const char *comma = "";
-	size_t size;
-	FILE *out = or_die(open_memstream(&text, &size));
-
-	fputc('{', out);
-	for (const struct change *c = b->aboard.first; c; c = c->next) {
-		if (!c->close)
-			continue;
-		fprintf(out, "%s%s", comma, c->close);
-		comma = ",";
-	}
-	fputc('}', out);
-	fclose(out);
-	return or_die(text);
-}
-
 static void send_batch(struct batch *b, const char *number)
 {
 	uint64_t held_up_ms = b->held_up_since_ms ? uv_now(b->pause.loop) - b->held_up_since_ms : 0;
 	char held_up[24];
 	char *x = account_literal(b->terms.account, 'x'), *s = account_literal(b->terms.account, 's');
-	char *closes;
 
 	board(b);
-	closes = closes_literal(b);
 	b->in_flight = true;
 	b->trouble = FINE;
 	b->flight = (struct flight){ .deadline_ms = DEADLINE_MS, .result = batch_result, .landed = batch_landed };
 	session_fly(b->terms.session, &b->flight);
 	snprintf(held_up, sizeof(held_up), "%" PRIu64, held_up_ms);
-	session_add(b->terms.session, "begin", 2, (const char *const[]){ number, held_up });
+	session_add(b->terms.session, "begin", 4, (const char *const[]){ number, held_up, x, s });
 	for (const struct change *c = b->aboard.first; c; c = c->next)
 		session_add(b->terms.session, c->statement, 1, &c->request);
-	session_add(b->terms.session, "settle", 4, (const char *const[]){ x, s, b->everything ? "t" : "f", closes });
+	session_add(b->terms.session, "settle", 1, (const char *const[]){ b->everything ? "t" : "f" });
 	session_depart(b->terms.session);
-	free(closes);
 	free(x);
 	free(s);
 }

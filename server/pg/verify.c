@@ -13,9 +13,11 @@ const char verify_options[] =
 	"idle_in_transaction_session_timeout=0 "
 	"-c client_connection_check_interval=1s -c TimeZone=UTC -c DateStyle=ISO -c search_path=pg_catalog,pg_temp "
 	"-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000 "
-	/* The tables that matter are small and every query has its index: a plan made while one was empty must not last, and
-	 * planning for each execution would take longer than executing. */
-	"-c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c jit=off";
+	/* Every query finds few rows by an index, and is to go on doing so: a plan made while a table was empty must not last, nor
+	 * may one walk a whole index because that looks cheap while it is short. Planning for each execution would take longer
+	 * than executing. */
+	"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off "
+	"-c plan_cache_mode=force_generic_plan -c jit=off";
 
 /* The same, as pg_settings shows them, sorted by name. */
 static const char pinned[] =

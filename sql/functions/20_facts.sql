@@ -76,8 +76,8 @@ end $$;
 create or replace function deploy_gate.in_the_way(gates text[], as_role text) returns setof text
 language sql stable as $$
 	select lg.lease
-	from deploy_gate.lease_gate lg
-	where lg.gate = any (deploy_gate.paths(gates)) and lg.role = as_role
+	from unnest(deploy_gate.paths(gates)) p (name)
+	join deploy_gate.lease_gate lg on lg.gate = p.name and lg.role = as_role
 	union
 	select lg.lease
 	from unnest(gates) g (name)
@@ -87,7 +87,7 @@ $$;
 -- The known gates that conflict with these, some of them perhaps twice.
 create or replace function deploy_gate.kin(gates text[]) returns setof deploy_gate.gate
 language sql stable as $$
-	select k.* from deploy_gate.gate k where k.name = any (deploy_gate.paths(gates))
+	select k.* from unnest(deploy_gate.paths(gates)) p (name) join deploy_gate.gate k on k.name = p.name
 	union all
 	select k.* from unnest(gates) g (name) join deploy_gate.gate k on k.name > g.name || '.' and k.name < g.name || '/'
 $$;

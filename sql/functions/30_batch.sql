@@ -4,8 +4,9 @@
 
 -- Locks the one service row, so that of all replicas only one batch is decided at a time; checks that this session is still
 -- whom it claims to be; reads the clock once for the whole batch, and stamps it where due. held_up_ms: for how long begin has
--- failed before, because somebody else had the row.
-create or replace function deploy_gate.begin(me bigint, held_up_ms bigint default 0) returns void
+-- failed before, because somebody else had the row. held_x, held_s: the account of the locks this session holds, because
+-- PostgreSQL counts a lock taken twice.
+create or replace function deploy_gate.begin(me bigint, held_up_ms bigint, held_x bigint[], held_s bigint[]) returns void
 language plpgsql as $$
 declare
 	asked_at timestamptz := clock_timestamp();
@@ -32,7 +33,10 @@ begin
 	end if;
 	perform set_config('deploy_gate.now', at::text, true), set_config('deploy_gate.session', me::text, true),
 		set_config('deploy_gate.waited_ms', (held_up_ms + deploy_gate.ms_between(asked_at, at))::text, true),
-		set_config('deploy_gate.touched', '', true), set_config('deploy_gate.changed', '', true);
+		set_config('deploy_gate.touched', '', true), set_config('deploy_gate.left', '', true),
+		set_config('deploy_gate.changed', '', true), set_config('deploy_gate.closes', '', true),
+		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true),
+		set_config('deploy_gate.took', '', true);
 end $$;
 
 -- Nobody could renew while the service was away, and the clock may have been stepped back: what is due moves with it.
@@ -56,31 +60,41 @@ language sql stable as $$ select current_setting('deploy_gate.session')::bigint 
 create or replace function deploy_gate.was_held_up() returns boolean
 language sql stable as $$ select current_setting('deploy_gate.waited_ms')::bigint > 1000 $$;
 
--- Gates whose locks settle has to look at.
+-- The lists that the calls of one batch leave for each other: words by commas.
+create or replace function deploy_gate.noted(list text) returns text[]
+language sql stable as $$ select array_remove(string_to_array(current_setting('deploy_gate.' || list), ','), '') $$;
+
+create or replace function deploy_gate.note(list text, words text[]) returns void
+language plpgsql as $$
+declare
+	noted text := current_setting('deploy_gate.' || list);
+	word text;
+begin
+	foreach word in array words loop
+		if strpos(',' || noted, ',' || word || ',') = 0 then
+			noted := noted || word || ',';
+		end if;
+	end loop;
+	perform set_config('deploy_gate.' || list, noted, true);
+end $$;
+
+-- Gates where a window may lack a lock.
 create or replace function deploy_gate.touch(gates text[]) returns void
-language plpgsql as $$
-begin
-	perform set_config('deploy_gate.touched', current_setting('deploy_gate.touched') || array_to_string(gates, ',') || ',', true);
-end $$;
+language plpgsql as $$ begin perform deploy_gate.note('touched', gates); end $$;
 
-create or replace function deploy_gate.touched() returns text[]
-language plpgsql stable as $$
-begin
-	return (select array(select distinct g from unnest(string_to_array(current_setting('deploy_gate.touched'), ',')) g where g <> ''));
-end $$;
+-- Gates where a lock may not be wanted any more.
+create or replace function deploy_gate.leave_locks(gates text[]) returns void
+language plpgsql as $$ begin perform deploy_gate.note('left', gates); end $$;
 
--- Gates that are to be announced, because they came out different for somebody; they are touched as well.
+-- Gates that are to be announced, because they came out different for somebody.
 create or replace function deploy_gate.change(gates text[]) returns void
+language plpgsql as $$ begin perform deploy_gate.note('changed', gates); end $$;
+
+-- Settle is to tell how the close of this lease came out; more than one may be asked in one batch.
+create or replace function deploy_gate.await_settling(lease text) returns void
 language plpgsql as $$
 begin
-	perform deploy_gate.touch(gates),
-		set_config('deploy_gate.changed', current_setting('deploy_gate.changed') || array_to_string(gates, ',') || ',', true);
-end $$;
-
-create or replace function deploy_gate.changed() returns text[]
-language plpgsql stable as $$
-begin
-	return (select array(select distinct g from unnest(string_to_array(current_setting('deploy_gate.changed'), ',')) g where g <> ''));
+	perform set_config('deploy_gate.closes', current_setting('deploy_gate.closes') || lease || ',', true);
 end $$;
 
 create or replace function deploy_gate.record(kind text, l deploy_gate.lease, reason text, by text) returns void
@@ -90,39 +104,105 @@ begin
 	select deploy_gate.batch_now(), $1, g, l.id, l.holder, $3, $4 from unnest(l.gates) g;
 end $$;
 
+-- What this session holds in that mode, with what this batch took.
+create or replace function deploy_gate.held(mode text) returns bigint[]
+language plpgsql stable as $$
+begin
+	return current_setting('deploy_gate.held_' || mode)::bigint[];
+end $$;
+
+-- Takes a lock by try, if it is not held; false: somebody is in the way.
+create or replace function deploy_gate.take(key bigint, mode text) returns boolean
+language plpgsql volatile as $$
+declare
+	held bigint[] := deploy_gate.held(mode);
+begin
+	if key = any (held) then
+		return true;
+	elsif not (case mode when 'x' then pg_try_advisory_lock(key) else pg_try_advisory_lock_shared(key) end) then
+		return false;
+	end if;
+	perform set_config('deploy_gate.held_' || mode, (held || key)::text, true),
+		set_config('deploy_gate.took', current_setting('deploy_gate.took') || mode || key || ',', true);
+	return true;
+end $$;
+
+-- Takes what a window over these gates wants: the gates exclusively, their ancestors shared. The keys that were not had, or null.
+create or replace function deploy_gate.take_locks(gates text[]) returns bigint[]
+language plpgsql volatile as $$
+declare
+	gate text;
+	p text;
+	key bigint;
+	blocked bigint[];
+begin
+	foreach gate in array gates loop
+		foreach p in array deploy_gate.path(gate) loop
+			key := deploy_gate.prefixed_key('deploy_gate:', p);
+			if not deploy_gate.take(key, case when p = gate then 'x' else 's' end) then
+				blocked := blocked || key;
+			end if;
+		end loop;
+	end loop;
+	return blocked;
+end $$;
+
 -- Makes the locks of this session match the rows: takes by try what its windows lack, names what nobody wants any more.
--- held_x, held_s: the account of what the session holds. everything: not only for the gates of this batch. closes: the leases
--- whose close was asked in this batch. Answers rows: 'took' and 'drop' with key and mode; 'close' with lease, outcome and
--- body; 'changed' with a gate in lease; 'next' with the milliseconds until the next tick is due in key.
-create or replace function deploy_gate.settle(held_x bigint[], held_s bigint[], everything boolean, closes text[])
+-- everything: not only for the gates of this batch. Answers rows: 'close' with lease, outcome and body, one for each close that
+-- waits for it; 'took' and 'drop' with key and mode; 'changed' with a gate in lease; and, where everything was looked at, 'next'
+-- with the milliseconds until the next tick is due in key.
+create or replace function deploy_gate.settle(everything boolean)
 returns table (what text, lease text, outcome text, key bigint, mode text, body json)
 language plpgsql as $$
 declare
-	touched text[] := deploy_gate.touched();
-	took_x bigint[] := '{}';
-	took_s bigint[] := '{}';
+	touched text[] := deploy_gate.noted('touched');
+	told text[] := '{}';
 	w deploy_gate.lease;
-	took record;
+	word text;
 begin
 	if everything or touched <> '{}' then
 		for w in select * from deploy_gate.unlocked_windows(touched, everything) loop
-			select * into took from deploy_gate.take_locks(w, held_x || took_x, held_s || took_s);
-			took_x := took_x || took.x;
-			took_s := took_s || took.s;
-			perform deploy_gate.settle_window(w, took.blocked, closes);
+			perform deploy_gate.settle_window(w, deploy_gate.take_locks(w.gates));
 		end loop;
 	end if;
-	-- In this order: how a close comes out may free what it had. Of several closes of one lease the first is told that it made it.
-	return query
-		select 'close', c.id, case when r.outcome = 'made' and c.place > min(c.place) over (partition by c.id) then 'ok'
-			else r.outcome end, null::bigint, null, r.body
-		from unnest(closes) with ordinality c (id, place), deploy_gate.close_outcome(c.id) r
-		union all select 'took', null, null, k, 'x', null from unnest(took_x) k
-		union all select 'took', null, null, k, 's', null from unnest(took_s) k
-		union all select 'drop', null, null, u.key, u.mode, null
-		from deploy_gate.unwanted(held_x || took_x, held_s || took_s, everything) u
-		union all select 'changed', g, null, null, null, null from unnest(deploy_gate.changed()) g
-		union all select 'next', null, null, deploy_gate.next_due_ms(), null, null;
+	what := 'close';
+	foreach lease in array deploy_gate.noted('closes') loop
+		select c.outcome, c.body into outcome, body from deploy_gate.close_outcome(lease) c;
+		-- Of several closes of one lease the first is told that it made it.
+		outcome := case when outcome = 'made' and lease = any (told) then 'ok' else outcome end;
+		told := told || lease;
+		return next;
+	end loop;
+	lease := null;
+	outcome := null;
+	body := null;
+	what := 'took';
+	foreach word in array deploy_gate.noted('took') loop
+		mode := left(word, 1);
+		key := substr(word, 2);
+		return next;
+	end loop;
+	what := 'drop';
+	touched := touched || deploy_gate.noted('left');
+	if everything or touched <> '{}' then
+		for key, mode in
+			select u.key, u.mode from deploy_gate.unwanted(deploy_gate.held('x'), deploy_gate.held('s'), touched, everything) u
+		loop
+			return next;
+		end loop;
+	end if;
+	key := null;
+	mode := null;
+	what := 'changed';
+	foreach lease in array deploy_gate.noted('changed') loop
+		return next;
+	end loop;
+	if everything then
+		lease := null;
+		what := 'next';
+		key := deploy_gate.next_due_ms();
+		return next;
+	end if;
 end $$;
 
 -- The windows of this session that lack a lock, in the order of their grants.
@@ -137,38 +217,8 @@ begin
 		order by l.fence;
 end $$;
 
--- Tries what the window lacks: its gates exclusively, their ancestors shared. blocked: the keys that were not had.
-create or replace function deploy_gate.take_locks(w deploy_gate.lease, held_x bigint[], held_s bigint[],
-	out x bigint[], out s bigint[], out blocked bigint[])
-language plpgsql volatile as $$
-declare
-	wanted record;
-	k bigint;
-begin
-	x := '{}';
-	s := '{}';
-	for wanted in select lg.key, lg.ancestor_keys from deploy_gate.lease_gate lg where lg.lease = w.id loop
-		foreach k in array wanted.ancestor_keys loop
-			if k = any (held_s || s) then
-				continue;
-			elsif pg_try_advisory_lock_shared(k) then
-				s := s || k;
-			else
-				blocked := blocked || k;
-			end if;
-		end loop;
-		if wanted.key = any (held_x) then
-			continue;
-		elsif pg_try_advisory_lock(wanted.key) then
-			x := x || wanted.key;
-		else
-			blocked := blocked || wanted.key;
-		end if;
-	end loop;
-end $$;
-
--- What of the account no lease of this session wants any more: of all it holds, or of the gates touched and their ancestors.
-create or replace function deploy_gate.unwanted(held_x bigint[], held_s bigint[], everything boolean)
+-- What of the account no lease of this session wants any more: of all it holds, or of the gates near and their ancestors.
+create or replace function deploy_gate.unwanted(held_x bigint[], held_s bigint[], near text[], everything boolean)
 returns table (key bigint, mode text)
 language plpgsql as $$
 declare
@@ -187,16 +237,16 @@ begin
 				where lg.role = 'window' and l.session = me);
 	else
 		return query
-			with near as materialized (
+			with close_by as materialized (
 				select distinct p as name, deploy_gate.prefixed_key('deploy_gate:', p) as k
-				from unnest(deploy_gate.paths(deploy_gate.touched())) p
+				from unnest(deploy_gate.paths(unwanted.near)) p
 			)
-			select n.k, 'x' from near n
+			select n.k, 'x' from close_by n
 			where n.k = any (held_x) and not exists (
 				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
 				where lg.gate = n.name and lg.role = 'window' and l.session = me)
 			union all
-			select n.k, 's' from near n
+			select n.k, 's' from close_by n
 			where n.k = any (held_s) and not exists (
 				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
 				where lg.gate > n.name || '.' and lg.gate < n.name || '/' and lg.role = 'window' and l.session = me);
@@ -204,7 +254,7 @@ begin
 end $$;
 
 -- How the take came out for one window. blocked: keys that were not had, or null for none.
-create or replace function deploy_gate.settle_window(w deploy_gate.lease, blocked bigint[], closes text[]) returns void
+create or replace function deploy_gate.settle_window(w deploy_gate.lease, blocked bigint[]) returns void
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
@@ -212,7 +262,7 @@ declare
 	seen_twice boolean := w.blocked_at < at - interval '20 ms';
 begin
 	if blocked is null then
-		perform deploy_gate.guarded(w, closes);
+		perform deploy_gate.guarded(w);
 		return;
 	end if;
 	outsiders := deploy_gate.outsiders(blocked, 'ExclusiveLock');
@@ -233,16 +283,16 @@ begin
 	elsif exists (select from json_array_elements(outsiders) o where o ->> 'mode' = 'ExclusiveLock') then
 		perform deploy_gate.back_to_queue(w, outsiders);
 	else
-		perform deploy_gate.drain_outsiders(w, outsiders, closes);
+		perform deploy_gate.drain_outsiders(w, outsiders);
 	end if;
 end $$;
 
 -- All locks are had: a draining window closes, one that lost them is whole again.
-create or replace function deploy_gate.guarded(w deploy_gate.lease, closes text[]) returns void
+create or replace function deploy_gate.guarded(w deploy_gate.lease) returns void
 language plpgsql as $$
 begin
 	if w.state = 'draining' then
-		perform deploy_gate.become_closed(w, true, closes);
+		perform deploy_gate.become_closed(w, true);
 	else
 		update deploy_gate.lease set locked = true, contested = false, external = null, blocked_at = null where id = w.id;
 		if w.contested then
@@ -251,17 +301,35 @@ begin
 	end if;
 end $$;
 
--- The window is closed from now on, and its time counts from now. Where its close is asked in this batch, that is answered by it.
-create or replace function deploy_gate.become_closed(w deploy_gate.lease, has_locks boolean, closes text[]) returns void
+-- The window as it is once closed: its time counts from now.
+create or replace function deploy_gate.closed_now(w deploy_gate.lease, has_locks boolean) returns deploy_gate.lease
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
 begin
-	update deploy_gate.lease set state = 'closed', locked = has_locks, contested = not has_locks, blocked_at = null,
-		external = case when has_locks then null else external end,
-		closed_at = at, max_at = at + deploy_gate.ms(max_ms),
-		expires_at = least(at + deploy_gate.ms(ttl_ms), at + deploy_gate.ms(max_ms)), drain_until = null,
-		answered = id = any (closes), unclaimed_at = case when id <> all (closes) then unclaimed_at end
+	w.state := 'closed';
+	w.locked := has_locks;
+	w.contested := not has_locks;
+	w.blocked_at := null;
+	w.external := case when not has_locks then w.external end;
+	w.drain_until := null;
+	w.closed_at := at;
+	w.max_at := at + deploy_gate.ms(w.max_ms);
+	w.expires_at := least(at + deploy_gate.ms(w.ttl_ms), w.max_at);
+	return w;
+end $$;
+
+-- A draining window closes. Where its close is asked in this batch, that is answered by it.
+create or replace function deploy_gate.become_closed(w deploy_gate.lease, has_locks boolean) returns void
+language plpgsql as $$
+declare
+	asked boolean := w.id = any (deploy_gate.noted('closes'));
+begin
+	w := deploy_gate.closed_now(w, has_locks);
+	update deploy_gate.lease set state = w.state, locked = w.locked, contested = w.contested, blocked_at = w.blocked_at,
+		external = w.external, drain_until = w.drain_until, closed_at = w.closed_at, max_at = w.max_at,
+		expires_at = w.expires_at, answered = asked,
+		unclaimed_at = case when not asked then unclaimed_at end
 	where id = w.id;
 	perform deploy_gate.record('closed', w, w.reason, w.holder), deploy_gate.change(w.gates);
 end $$;
@@ -276,7 +344,7 @@ begin
 end $$;
 
 -- Somebody outside holds the gate shared, which is a pass in all but name: the window drains, and then as on_drain says.
-create or replace function deploy_gate.drain_outsiders(w deploy_gate.lease, outsiders json, closes text[]) returns void
+create or replace function deploy_gate.drain_outsiders(w deploy_gate.lease, outsiders json) returns void
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
@@ -290,7 +358,7 @@ begin
 		perform deploy_gate.end_window(w, 'drain_timeout', null, 'a plain SQL session did not leave within drain');
 	else
 		update deploy_gate.lease set external = outsiders where id = w.id;
-		perform deploy_gate.become_closed(w, false, closes);
+		perform deploy_gate.become_closed(w, false);
 	end if;
 end $$;
 

@@ -1,1 +1,1 @@
-select deploy_gate.begin(:'me'::bigint, :'held_up_ms'::bigint)
+select deploy_gate.begin(:'me'::bigint, :'held_up_ms'::bigint, :'held_x'::bigint[], :'held_s'::bigint[])

@@ -1,2 +1,1 @@
-select what, lease, outcome, key, mode, body
-from deploy_gate.settle(:'held_x'::bigint[], :'held_s'::bigint[], :'everything'::boolean, :'closes'::text[])
+select what, lease, outcome, key, mode, body from deploy_gate.settle(:'everything'::boolean)
