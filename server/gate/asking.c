@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "base/die.h"
 #include "config.h"
 #include "gate/parts.h"
@@ -120,7 +121,7 @@ static void ask_change(uv_timer_t *timer)
 
 static void changed(struct change *change, enum outcome outcome, const char *body)
 {
-	struct asking *asking = (struct asking *)((char *)change - offsetof(struct asking, change));
+	struct asking *asking = container_of(change, struct asking, change);
 	struct keeper *k = asking->task.keeper;
 
 	asking->under_way = false;
@@ -186,7 +187,7 @@ static char *known_only(char *request)
 
 static void was_read(struct read *read, enum outcome outcome, const char *body)
 {
-	finish((struct asking *)((char *)read - offsetof(struct asking, read)), outcome, body);
+	finish(container_of(read, struct asking, read), outcome, body);
 }
 
 void keeper_read(struct keeper *k, struct call *call, enum read_kind kind, char *request)

@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/container.h"
 #include "base/die.h"
 #include "base/json.h"
 #include "config.h"
@@ -107,7 +108,7 @@ static const struct task_verbs verbs = { .hang_up = hang_up, .leave = leave, .re
 
 static void wake(struct waiter *waiter)
 {
-	struct closing *c = (struct closing *)((char *)waiter - offsetof(struct closing, waiter));
+	struct closing *c = container_of(waiter, struct closing, waiter);
 
 	if (c->under_way)
 		c->again = true;
@@ -117,7 +118,7 @@ static void wake(struct waiter *waiter)
 
 static void facts_read(struct read *read, enum outcome outcome, const char *body)
 {
-	struct closing *c = (struct closing *)((char *)read - offsetof(struct closing, facts));
+	struct closing *c = container_of(read, struct closing, facts);
 	char *facts = NULL;
 
 	if (outcome == OUTCOME_OK && asprintf(&facts, "{\"gate\":%s}", body) < 0)
@@ -214,7 +215,7 @@ static void mark_again(struct closing *c)
 
 static void asked(struct change *change, enum outcome outcome, const char *body)
 {
-	struct closing *c = (struct closing *)((char *)change - offsetof(struct closing, change));
+	struct closing *c = container_of(change, struct closing, change);
 	struct keeper *k = c->task.keeper;
 	bool stands = outcome == OUTCOME_QUEUED || outcome == OUTCOME_PENDING || outcome == OUTCOME_DRAINING;
 

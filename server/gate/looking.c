@@ -7,6 +7,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/container.h"
 #include "base/die.h"
 #include "base/json.h"
 #include "config.h"
@@ -65,7 +66,7 @@ static void wake(struct looking *l)
 
 static void wake_waiter(struct waiter *waiter)
 {
-	wake((struct looking *)((char *)waiter - offsetof(struct looking, waiter)));
+	wake(container_of(waiter, struct looking, waiter));
 }
 
 static void release(struct task *task)
@@ -241,7 +242,7 @@ static void outlast(struct looking *l)
 
 static void seen(struct look *look, const struct sight *const *sights)
 {
-	struct looking *l = (struct looking *)((char *)look - offsetof(struct looking, look));
+	struct looking *l = container_of(look, struct looking, look);
 	struct keeper *k = l->task.keeper;
 	struct verdict v = { 0 };
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "config.h"
 #include "gate/parts.h"
@@ -47,7 +48,7 @@ static void listen_up(struct member *m)
 
 static void registration_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct member *m = (struct member *)((char *)flight - offsetof(struct member, registration));
+	struct member *m = container_of(flight, struct member, registration);
 	const char *hint = PQresultErrorField(result, PG_DIAG_MESSAGE_HINT);
 
 	if (PQresultStatus(result) == PGRES_FATAL_ERROR) {
@@ -70,7 +71,7 @@ static void register_again(uv_timer_t *timer)
 
 static void registered(struct flight *flight, bool arrived)
 {
-	struct member *m = (struct member *)((char *)flight - offsetof(struct member, registration));
+	struct member *m = container_of(flight, struct member, registration);
 
 	if (!arrived)
 		return;

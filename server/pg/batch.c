@@ -8,6 +8,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "base/container.h"
 #include "base/die.h"
 #include "base/log.h"
 #include "pg/account.h"
@@ -185,7 +186,7 @@ static void note_change(struct change *change, const PGresult *result)
 
 static void batch_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, flight));
+	struct batch *b = container_of(flight, struct batch, flight);
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		note_trouble(b, index == 0 ? "begin" : b->cursor ? b->cursor->statement : "settle", result);
@@ -251,7 +252,7 @@ static void rolled_back(struct batch *b)
 
 static void batch_landed(struct flight *flight, bool arrived)
 {
-	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, flight));
+	struct batch *b = container_of(flight, struct batch, flight);
 
 	b->in_flight = false;
 	if (!arrived) {
@@ -269,7 +270,7 @@ static void batch_landed(struct flight *flight, bool arrived)
 
 static void audit_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, audit));
+	struct batch *b = container_of(flight, struct batch, audit);
 
 	(void)index;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
@@ -281,7 +282,7 @@ static void audit_result(struct flight *flight, unsigned index, const PGresult *
 
 static void audited(struct flight *flight, bool arrived)
 {
-	struct batch *b = (struct batch *)((char *)flight - offsetof(struct batch, audit));
+	struct batch *b = container_of(flight, struct batch, audit);
 
 	b->in_flight = false;
 	b->doubt = false;

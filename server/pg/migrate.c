@@ -76,16 +76,16 @@ static PGconn *connect_within(const char *database, int64_t timeout_ms, const st
 	return connection;
 }
 
-/* Runs statements, none of which returns anything of interest. */
+/* Runs statements, none of which returns anything of interest. UNAVAILABLE: the connection is gone, or another was in the way. */
 static enum outcome run(PGconn *connection, const char *text, const char *what, struct fault *fault)
 {
 	PGresult *result = PQexec(connection, text);
 	ExecStatusType status = PQresultStatus(result);
+	bool passes = PQstatus(connection) != CONNECTION_OK || strcmp(result_sqlstate(result), "55P03") == 0;
 	enum outcome outcome = OUTCOME_OK;
 
 	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-		outcome = fault_set(fault,
-			PQstatus(connection) == CONNECTION_OK ? OUTCOME_FORBIDDEN : OUTCOME_UNAVAILABLE,
+		outcome = fault_set(fault, passes ? OUTCOME_UNAVAILABLE : OUTCOME_FORBIDDEN,
 			"the database could not be migrated (%s): %s", what, PQresultErrorMessage(result));
 	PQclear(result);
 	return outcome;
@@ -138,16 +138,22 @@ static long long release_number(void)
 	return number;
 }
 
+static enum outcome refuse_newer(long long version, struct fault *fault)
+{
+	if (version <= schema_known())
+		return OUTCOME_OK;
+	return fault_set(fault, OUTCOME_FORBIDDEN,
+		"the schema of this database has version %lld, and this release (%s) knows %lld: use a newer release",
+		version, DEPLOY_GATE_VERSION, schema_known());
+}
+
 static enum outcome apply_schema(PGconn *connection, const struct log *log, struct fault *fault)
 {
 	long long version = schema_version(connection);
 	char note[128];
 
-	if (version > schema_known())
-		return fault_set(fault, OUTCOME_FORBIDDEN,
-			"the schema of this database has version %lld, and this release (%s) knows %lld: use a newer "
-			"release",
-			version, DEPLOY_GATE_VERSION, schema_known());
+	if (refuse_newer(version, fault) != OUTCOME_OK)
+		return fault->outcome;
 	for (const struct sql_file *file = sql_schema; file->name; file++) {
 		if (schema_number(file) <= version)
 			continue;
@@ -214,43 +220,48 @@ static enum outcome migrate_once(PGconn *connection, const struct log *log, stru
 	return outcome;
 }
 
-static enum outcome verify(PGconn *connection, struct fault *fault)
+/* A connection that was judged fit; the caller's to finish. NULL where there is none: the fault says why. */
+static PGconn *connect_verified(const char *database, int64_t timeout_ms, const struct log *log, struct fault *fault)
 {
-	PGresult *row = PQexec(connection, query_text("verify"));
+	PGconn *connection = connect_within(database, timeout_ms, log, fault);
 	char cluster[VERIFY_CLUSTER_MAX];
-	enum outcome outcome = verify_judge(connection, row, cluster, fault);
+	enum outcome outcome;
+	PGresult *row;
 
+	if (!connection)
+		return NULL;
+	row = PQexec(connection, query_text("verify"));
+	outcome = verify_judge(connection, row, cluster, fault);
 	PQclear(row);
-	return outcome;
+	if (outcome == OUTCOME_OK)
+		return connection;
+	PQfinish(connection);
+	return NULL;
 }
 
 enum outcome migrate(const char *database, int64_t timeout_ms, const struct log *log, struct fault *fault)
 {
-	PGconn *connection = connect_within(database, timeout_ms, log, fault);
+	PGconn *connection = connect_verified(database, timeout_ms, log, fault);
 	enum outcome outcome;
+	int attempts = 0;
 
 	if (!connection)
 		return fault->outcome;
-	outcome = verify(connection, fault);
-	if (outcome == OUTCOME_OK)
+	do
 		outcome = migrate_once(connection, log, fault);
-	for (int again = 1; outcome != OUTCOME_OK && strstr(fault->detail, "lock timeout") && again < LOCK_ATTEMPTS;
-		again++)
-		outcome = migrate_once(connection, log, fault);
+	while (outcome == OUTCOME_UNAVAILABLE && PQstatus(connection) == CONNECTION_OK && ++attempts < LOCK_ATTEMPTS);
 	PQfinish(connection);
 	return outcome;
 }
 
 enum outcome migrate_check(const char *database, int64_t timeout_ms, const struct log *log, struct fault *fault)
 {
-	PGconn *connection = connect_within(database, timeout_ms, log, fault);
+	PGconn *connection = connect_verified(database, timeout_ms, log, fault);
 	enum outcome outcome;
 
 	if (!connection)
 		return fault->outcome;
-	outcome = verify(connection, fault);
-	if (outcome == OUTCOME_OK && schema_version(connection) > schema_known())
-		outcome = apply_schema(connection, log, fault);
+	outcome = refuse_newer(schema_version(connection), fault);
 	PQfinish(connection);
 	return outcome;
 }

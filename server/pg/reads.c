@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "base/die.h"
 #include "base/log.h"
 #include "pg/cells.h"
@@ -60,7 +61,7 @@ static void finish(struct reads *r, enum outcome outcome)
 
 static void read_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct reads *r = (struct reads *)((char *)flight - offsetof(struct reads, flight));
+	struct reads *r = container_of(flight, struct reads, flight);
 
 	(void)index;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
@@ -75,7 +76,7 @@ static void read_result(struct flight *flight, unsigned index, const PGresult *r
 
 static void read_landed(struct flight *flight, bool arrived)
 {
-	struct reads *r = (struct reads *)((char *)flight - offsetof(struct reads, flight));
+	struct reads *r = container_of(flight, struct reads, flight);
 
 	finish(r, arrived ? r->outcome : OUTCOME_UNAVAILABLE);
 	reads_send(r);

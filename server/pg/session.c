@@ -6,6 +6,7 @@
 #include <sys/random.h>
 #include <uv.h>
 
+#include "base/container.h"
 #include "base/die.h"
 #include "base/log.h"
 #include "pg/cells.h"
@@ -236,7 +237,7 @@ static void read_notifications(struct session *s)
 
 static void greet_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct session *s = (struct session *)((char *)flight - offsetof(struct session, greeting));
+	struct session *s = container_of(flight, struct session, greeting);
 	struct fault fault;
 
 	if (index == 0) {
@@ -249,7 +250,7 @@ static void greet_result(struct flight *flight, unsigned index, const PGresult *
 
 static void greeted(struct flight *flight, bool arrived)
 {
-	struct session *s = (struct session *)((char *)flight - offsetof(struct session, greeting));
+	struct session *s = container_of(flight, struct session, greeting);
 
 	if (!arrived || flight->failed || !*s->cluster)
 		return;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/container.h"
 #include "base/die.h"
 #include "base/log.h"
 #include "base/names.h"
@@ -176,7 +177,7 @@ static const char *keep(struct seen_gate *gate, int place, const PGresult *rows,
 
 static void inquiry_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct snapshot *s = (struct snapshot *)((char *)flight - offsetof(struct snapshot, inquiry));
+	struct snapshot *s = container_of(flight, struct snapshot, inquiry);
 	int row = 0;
 
 	(void)index;
@@ -189,7 +190,7 @@ static void inquiry_result(struct flight *flight, unsigned index, const PGresult
 
 static void inquiry_landed(struct flight *flight, bool arrived)
 {
-	hand_out((struct snapshot *)((char *)flight - offsetof(struct snapshot, inquiry)), arrived && !flight->failed);
+	hand_out(container_of(flight, struct snapshot, inquiry), arrived && !flight->failed);
 }
 
 /* The names of the blocked gates, in their order, as an array literal. */
@@ -269,7 +270,7 @@ static void note_gate(struct seen_gate *gate, const PGresult *rows, int row)
 
 static void snapshot_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct snapshot *s = (struct snapshot *)((char *)flight - offsetof(struct snapshot, flight));
+	struct snapshot *s = container_of(flight, struct snapshot, flight);
 	int row = 0;
 
 	(void)index;
@@ -284,7 +285,7 @@ static void snapshot_result(struct flight *flight, unsigned index, const PGresul
 
 static void snapshot_landed(struct flight *flight, bool arrived)
 {
-	struct snapshot *s = (struct snapshot *)((char *)flight - offsetof(struct snapshot, flight));
+	struct snapshot *s = container_of(flight, struct snapshot, flight);
 	bool seen = arrived && !flight->failed, blocked = false;
 
 	for (const struct seen_gate *gate = s->first; seen && gate; gate = gate->next)
