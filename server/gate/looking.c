@@ -301,52 +301,84 @@ void keeper_wait(struct keeper *k, struct call *call, struct gates *gates, const
 
 /* Who waits here. */
 
-static void report_job(cJSON *gate, const struct looking *l)
+/* One job at one of its gates. */
+struct wanted {
+	const char *gate;
+	const struct looking *job;
+	size_t place;		/* in the order they came */
+};
+
+static int compare_wanted(const void *a, const void *b)
 {
-	cJSON *count = cJSON_GetObjectItemCaseSensitive(gate, "count");
-	double number = cJSON_GetNumberValue(count) + 1;
+	const struct wanted *one = a, *other = b;
+	int order = strcmp(one->gate, other->gate);
+
+	return order ? order : (one->place > other->place) - (one->place < other->place);
+}
+
+/* All jobs at all their gates, by gate. The result is the caller's (free). */
+static struct wanted *list_wanted(const struct keeper *k, size_t *count)
+{
+	struct wanted *list = NULL;
+	size_t room = 0;
+
+	*count = 0;
+	for (const struct task *task = TAILQ_FIRST(&k->tasks); task; task = TAILQ_NEXT(task, entry)) {
+		const struct looking *l = (const struct looking *)task;
+
+		if (task->verbs != &verbs || !l->waits)
+			continue;
+		if (*count + GATES_MAX > room) {
+			room = 2 * room + GATES_MAX;
+			list = or_die(reallocarray(list, room, sizeof(*list)));
+		}
+		for (unsigned i = 0; i < l->gates->count; i++, (*count)++)
+			list[*count] = (struct wanted){ gates_name(l->gates, i), l, *count };
+	}
+	if (list)
+		qsort(list, *count, sizeof(*list), compare_wanted);
+	return list;
+}
+
+static cJSON *report_job(const struct looking *l)
+{
+	cJSON *job = or_die(cJSON_CreateObject());
 	time_t at = (time_t)l->since_s;
 	char since[32];
 	struct tm utc;
-	cJSON *job;
 
-	cJSON_SetNumberValue(count, number);
-	if (number > REPORTED_MAX)
-		return;
 	strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%S.000Z", gmtime_r(&at, &utc));
-	job = or_die(cJSON_CreateObject());
 	json_add_text(job, "holder", l->holder);
 	json_add_text(job, "job", l->job);
 	json_add_text(job, "since", since);
-	cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(gate, "jobs"), job);
+	return job;
 }
 
-static cJSON *reported_gate(cJSON *report, const char *name)
+/* Reports one gate, whose jobs stand at the head of the list; answers how many they are. */
+static size_t report_gate(cJSON *report, const struct wanted *list, size_t count)
 {
-	cJSON *gate = cJSON_GetObjectItemCaseSensitive(report, name);
+	cJSON *gate = or_die(cJSON_CreateObject()), *jobs = or_die(cJSON_CreateArray());
+	size_t here = 0;
 
-	if (gate)
-		return gate;
-	gate = or_die(cJSON_AddObjectToObject(report, name));
-	or_die(cJSON_AddNumberToObject(gate, "count", 0));
-	or_die(cJSON_AddArrayToObject(gate, "jobs"));
-	return gate;
-}
-
-static void report_waiting(cJSON *report, const struct looking *l)
-{
-	for (unsigned i = 0; l->waits && i < l->gates->count; i++)
-		report_job(reported_gate(report, gates_name(l->gates, i)), l);
+	for (; here < count && strcmp(list[here].gate, list->gate) == 0; here++)
+		if (here < REPORTED_MAX)
+			cJSON_AddItemToArray(jobs, report_job(list[here].job));
+	json_add_number(gate, "count", (int64_t)here);
+	cJSON_AddItemToObject(gate, "jobs", jobs);
+	cJSON_AddItemToObject(report, list->gate, gate);
+	return here;
 }
 
 char *looking_report(const struct keeper *k)
 {
 	cJSON *report = or_die(cJSON_CreateObject());
+	size_t count;
+	struct wanted *list = list_wanted(k, &count);
 	char *text;
 
-	for (const struct task *task = TAILQ_FIRST(&k->tasks); task; task = TAILQ_NEXT(task, entry))
-		if (task->verbs == &verbs)
-			report_waiting(report, (const struct looking *)task);
+	for (size_t done = 0; done < count;)
+		done += report_gate(report, list + done, count - done);
+	free(list);
 	text = json_print(report);
 	cJSON_Delete(report);
 	return text;
