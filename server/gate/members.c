@@ -37,7 +37,7 @@ static const struct seat_row {
 static void locks_up(struct member *m)
 {
 	batch_start(m->keeper->batch, m->number);
-	ticking_soon(m->keeper, 0);
+	ticking_begin_anew(m->keeper);
 }
 
 /* What was announced while nobody listened is lost: all look for themselves. */

@@ -107,6 +107,8 @@ void closing_start(struct keeper *, struct call *, char *request);
 void ticking_start(struct keeper *);
 void ticking_stop(struct keeper *);
 void ticking_soon(struct keeper *, uint64_t ms);
+/* The locks session has a row of its own now, which knows of nobody who waits here. */
+void ticking_begin_anew(struct keeper *);
 void ticking_hear(struct keeper *, const char *gates, bool from_others);
 
 /* looking: the jobs that wait here, as JSON by gate. The result is the caller's (free). */

@@ -29,13 +29,21 @@ struct tick {
 
 static void tick(uv_timer_t *);
 
+static void forget_report(struct keeper *k)
+{
+	free(k->reported);
+	k->reported = NULL;
+}
+
 static void ticked(struct change *change, enum outcome outcome, const char *body)
 {
 	struct tick *t = (struct tick *)change;
 
-	(void)outcome;
 	(void)body;
 	t->keeper->ticking = NULL;
+	/* Whether the rows know who waits is not known: the next tick says it again. */
+	if (outcome != OUTCOME_OK)
+		forget_report(t->keeper);
 	if (t->keeper->touch)
 		ticking_soon(t->keeper, 0);
 	free(t->request);
@@ -97,6 +105,12 @@ void ticking_soon(struct keeper *k, uint64_t ms)
 {
 	if (!k->gone && ms < uv_timer_get_due_in(&k->tick))
 		uv_timer_start(&k->tick, tick, ms, 0);
+}
+
+void ticking_begin_anew(struct keeper *k)
+{
+	forget_report(k);
+	ticking_soon(k, 0);
 }
 
 static void wake_all(struct keeper *k, const char *gates)

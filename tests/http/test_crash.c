@@ -117,6 +117,8 @@ static void end_session(struct stage *stage, const char *role)
 	assert_false(live.here->done);
 	while (get(stage, "/readyz")->status != 200)
 		assert_true(clock_ns() - began_ns < 5LL * SOON_NS);
+	/* The session that came back has a row of its own, and that says again who waits. */
+	await_jobs(stage, "crash", 1);
 	end_live(stage, &stage->one, &live);
 	assert_answer(live.here, 200, NULL);
 }
