@@ -401,13 +401,13 @@ begin
 	perform deploy_gate.change(l.gates);
 end $$;
 
--- Until something falls due by itself; null for nothing. A batch that had to wait lets the renewals in first that waited with it
+-- Until something falls due by itself; 0 where more is due than one tick takes, null for nothing. A batch that had to wait lets the renewals in first that waited with it
 -- elsewhere.
 create or replace function deploy_gate.next_due_ms() returns bigint
 language plpgsql stable as $$
 begin
 	return (
-		select greatest(deploy_gate.ms_between(deploy_gate.batch_now(), due), case when deploy_gate.was_held_up() then 250 end)
+		select greatest(deploy_gate.ms_between(deploy_gate.batch_now(), due), case when deploy_gate.was_held_up() then 250 else 0 end)
 		from (
 			select least(
 				(select min(expires_at) from deploy_gate.lease where expires_at is not null and ended_at is null),

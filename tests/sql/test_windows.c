@@ -80,6 +80,27 @@ static void test_expiry__ends_what_is_due_and_nothing_else(void **state)
 	assert_true(holds_key(scene, &scene->one, "h"));
 }
 
+/* A tick takes a piece of what is due, and says that the rest is due at once. */
+static void test_expiry__of_many_goes_on_at_once(void **state)
+{
+	static const char live[] =
+		"select count(*) from deploy_gate.lease where gates[1] like 'many%%' and ended_at is null";
+	struct scene *scene = *state;
+
+	psql_run(&scene->one.psql,
+		"select test.batch(%lld, 'close', jsonb_build_object('digest', repeat(md5(i::text), 2), 'id', "
+		"md5(i::text), 'claim', i, 'gates', jsonb_build_array('many' || i))) from generate_series(1, 60) i",
+		scene->one.number);
+	assert_value(&scene->admin, "60", live);
+	psql_run(&scene->admin,
+		"update deploy_gate.lease set expires_at = expires_at - interval '1 h' where gates[1] like 'many%%'");
+	replica_sweep(&scene->one);
+	assert_value(&scene->admin, "10", live);
+	assert_value(&scene->one.psql, "0", "select key from settled where what = 'next'");
+	replica_sweep(&scene->one);
+	assert_value(&scene->admin, "0", live);
+}
+
 static void test_expiry__a_renewal_that_comes_before_it_is_decided_succeeds(void **state)
 {
 	struct scene *scene = *state;
@@ -317,6 +338,7 @@ int main(void)
 		SCENE_TEST(test_open__ends_the_window_of_its_token_alone),
 		SCENE_TEST(test_open__too_late_is_gone_and_says_how_it_ended),
 		SCENE_TEST(test_expiry__ends_what_is_due_and_nothing_else),
+		SCENE_TEST(test_expiry__of_many_goes_on_at_once),
 		SCENE_TEST(test_expiry__a_renewal_that_comes_before_it_is_decided_succeeds),
 		SCENE_TEST(test_expiry__a_batch_that_had_to_wait_lets_the_renewals_in_first),
 		SCENE_TEST(test_expiry__grace_keeps_the_gate_shut_a_little_longer),
