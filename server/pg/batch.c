@@ -90,11 +90,6 @@ void batch_start(struct batch *b, int64_t number)
 	account_clear(b->terms.account);
 }
 
-int64_t batch_number(const struct batch *b)
-{
-	return b->number;
-}
-
 void batch_halt(struct batch *b)
 {
 	b->serves = false;

@@ -33,7 +33,6 @@ void batch_free(struct batch *);
 
 /* The session serves from now on under this number, holding nothing. */
 void batch_start(struct batch *, int64_t number);
-int64_t batch_number(const struct batch *);
 
 /* The session is lost: what waits is answered with UNAVAILABLE. */
 void batch_halt(struct batch *);
