@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "base/die.h"
@@ -13,7 +14,9 @@
 #include "clock.h"
 #include "urls.h"
 
-enum { BODY_MAX = 16 << 20, CONNECT_MS = 3000 };
+/* A stream's buffer is small: of a process that stands still the service soon cannot get rid of its events, and so learns
+ * of it. */
+enum { BODY_MAX = 16 << 20, CONNECT_MS = 3000, STREAM_BUFFER = 4096 };
 
 struct http {
 	struct http_terms terms;
@@ -22,6 +25,9 @@ struct http {
 	CURL *easy;
 	struct curl_slist *headers;
 	bool busy; /* the easy handle is in the multi handle */
+	const struct listener *listener;
+	bool streams; /* its answer is one */
+	bool heard;   /* and said something since http_drive was called */
 	int64_t sent_ms;
 	char *text; /* of the answer so far */
 	size_t size;
@@ -50,7 +56,7 @@ void http_cancel(struct http *http)
 {
 	if (http->busy)
 		curl_multi_remove_handle(http->multi, http->easy);
-	http->busy = false;
+	http->busy = http->streams = false;
 	curl_slist_free_all(http->headers);
 	http->headers = NULL;
 	free(http->text);
@@ -69,11 +75,29 @@ void http_free(struct http *http)
 	free(http);
 }
 
-static size_t keep_body(char *data, size_t size, size_t count, void *context)
+/* Whether what answers now is an event stream, for whoever wants to hear it. */
+static bool is_stream(const struct http *http)
+{
+	static const char wanted[] = "text/event-stream";
+	const char *type = NULL;
+	long status = 0;
+
+	if (!http->listener)
+		return false;
+	curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_getinfo(http->easy, CURLINFO_CONTENT_TYPE, &type);
+	return status == 200 && type && strncasecmp(type, wanted, sizeof(wanted) - 1) == 0;
+}
+
+static size_t take_body(char *data, size_t size, size_t count, void *context)
 {
 	struct http *http = context;
 
 	size *= count;
+	http->streams = is_stream(http);
+	http->heard = http->streams;
+	if (http->streams)
+		return http->listener->hear(http->listener->context, data, size) ? size : 0;
 	if (http->size + size > BODY_MAX)
 		return 0;
 	http->text = or_die(realloc(http->text, http->size + size + 1));
@@ -86,9 +110,13 @@ static size_t keep_body(char *data, size_t size, size_t count, void *context)
 /* libcurl's own sockets would be inherited by the commands that we run. */
 static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
 {
-	(void)context;
+	const struct http *http = context;
+	int buffer = STREAM_BUFFER, fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+
 	(void)purpose;
-	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+	if (fd >= 0 && http->listener)
+		(void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+	return fd;
 }
 
 static void add_header(struct http *http, const char *name, const char *value)
@@ -112,7 +140,9 @@ static void set_headers(struct http *http, const struct request *request)
 	add_header(http, "Authorization", bearer);
 	add_header(http, "X-Lease-Token", request->lease_token);
 	add_header(http, "Content-Type", request->body ? "application/json" : NULL);
-	add_header(http, "Accept", "application/json, application/problem+json");
+	add_header(http, "Accept",
+		request->listener ? "text/event-stream, application/problem+json"
+				  : "application/json, application/problem+json");
 	http->headers = or_die(curl_slist_append(http->headers, "Expect:"));
 	curl_easy_setopt(http->easy, CURLOPT_HTTPHEADER, http->headers);
 	free(bearer);
@@ -131,10 +161,13 @@ static void set_manners(struct http *http, const struct url *url, const struct r
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 10L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
 	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(answer_ms < CONNECT_MS ? answer_ms : CONNECT_MS));
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)(answer_ms + request->patience_ms));
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->listener ? 0L : (long)(answer_ms + request->patience_ms));
+	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->listener ? 1L : 0L); /* for the sake of its buffer */
+	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->listener ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "deploy-gate/" DEPLOY_GATE_VERSION);
 	curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, keep_body);
+	curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, http);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, http);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, http->error);
 	if (url->local)
@@ -152,6 +185,7 @@ void http_send(struct http *http, const struct request *request)
 	if (asprintf(&address, "%s%s", url->base, request->path) < 0 ||
 		asprintf(&http->what, "%s %s", request->method, request->path) < 0)
 		die("out of memory");
+	http->listener = request->listener;
 	curl_easy_reset(http->easy);
 	http->error[0] = '\0';
 	set_manners(http, url, request);
@@ -225,7 +259,9 @@ static void fill_reply(struct http *http, CURLcode code, struct reply *reply)
 	long status = 0;
 
 	*reply = (struct reply){ .outcome = OUTCOME_UNAVAILABLE, .sent_ms = http->sent_ms };
-	if (code == CURLE_OK) {
+	if (http->streams) {
+		snprintf(reply->detail, sizeof(reply->detail), "the stream has ended");
+	} else if (code == CURLE_OK) {
 		curl_easy_getinfo(http->easy, CURLINFO_RESPONSE_CODE, &status);
 		curl_easy_getinfo(http->easy, CURLINFO_RETRY_AFTER, &retry_after);
 		reply->status = (int)status;
@@ -258,15 +294,18 @@ bool http_drive(struct http *http, int fd, int64_t timeout_ms, struct reply *rep
 	struct curl_waitfd extra = { .fd = fd, .events = CURL_WAIT_POLLIN };
 	int64_t end_ms = clock_ms() + timeout_ms;
 
+	http->heard = false;
 	for (;;) {
 		int64_t left_ms;
 
 		if (http->busy && perform(http, reply))
 			return true;
 		left_ms = end_ms - clock_ms();
-		if (left_ms <= 0 || extra.revents)
+		if (left_ms <= 0 || extra.revents || http->heard)
 			return false;
 		curl_multi_poll(http->multi, &extra, 1, (int)left_ms, NULL);
+		if (http->streams)
+			return false; /* what is there now may be old: the caller looks at the clock first */
 	}
 }
 
