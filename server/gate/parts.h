@@ -15,6 +15,7 @@
 
 struct batch;
 struct change;
+struct clearing;
 struct reads;
 struct snapshot;
 struct waiters;
@@ -67,6 +68,7 @@ struct keeper {
 	uv_idle_t idle;				/* runs while there is something to send */
 	uv_timer_t tick, sweep, forget;
 	struct change *ticking;			/* the tick under way */
+	struct clearing *clearing;		/* the look under way at what the locks session waits for */
 	char *touch;				/* gates that others announced, by commas, for the next tick */
 	char *reported;				/* the waiting jobs as last told to the rows */
 	int64_t last_claim;
@@ -110,6 +112,9 @@ void ticking_soon(struct keeper *, uint64_t ms);
 /* The locks session has a row of its own now, which knows of nobody who waits here. */
 void ticking_begin_anew(struct keeper *);
 void ticking_hear(struct keeper *, const char *gates, bool from_others);
+
+/* clearing: looks into what is in the way of the locks session, where it does not get on. */
+void clearing_sweep(struct keeper *);
 
 /* looking: the jobs that wait here, as JSON by gate. The result is the caller's (free). */
 char *looking_report(const struct keeper *);

@@ -156,6 +156,7 @@ static void sweep(uv_timer_t *timer)
 	TAILQ_FOREACH(task, &k->tasks, entry)
 	if (task->verbs->sweep)
 		task->verbs->sweep(task);
+	clearing_sweep(k);
 }
 
 static void forget(uv_timer_t *timer)

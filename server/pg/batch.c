@@ -109,6 +109,11 @@ void batch_add(struct batch *b, struct change *change)
 	changes_add(&b->queue, change);
 }
 
+bool batch_held_up(const struct batch *b)
+{
+	return b->held_up_since_ms != 0;
+}
+
 /* The first transaction: its results. */
 
 /* The columns of the query "settle". */

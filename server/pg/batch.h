@@ -42,6 +42,9 @@ void batch_stop(struct batch *);
 
 void batch_add(struct batch *, struct change *);
 
+/* Whether begin failed when it was last tried: somebody has been in its way for a while. */
+bool batch_held_up(const struct batch *);
+
 /* Sends what has been added, unless a batch is in flight. To be called before the loop sleeps. */
 void batch_send(struct batch *);
 

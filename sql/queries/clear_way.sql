@@ -1,0 +1,1 @@
+select outcome, body from deploy_gate.clear_way(:'request'::jsonb)

@@ -1,0 +1,89 @@
+/* Replicas that stop in the middle of something, and what is theirs and in everybody's way. */
+#include "support/stage.h"
+
+#include <stdio.h>
+
+#include <libpq-fe.h>
+
+static const char is_there[] = "select exists (select from pg_stat_activity where pid = %d)";
+
+/* A replica that is stopped in the middle of sending a batch: begin has the service's row, and no sync follows. */
+static void freeze_sending(struct psql *frozen, const struct db *db, struct psql *admin)
+{
+	char number[24];
+	const char *const values[] = { number };
+
+	psql_open(frozen, db, "application_name=deploy-gated/locks");
+	snprintf(number, sizeof(number), "%lld",
+		psql_number(
+			frozen, "select number from deploy_gate.register_locks('a process', 'frozen', '0', 'here')"));
+	assert_true(PQenterPipelineMode(frozen->pg));
+	assert_true(PQsendQueryParams(
+		frozen->pg, "select deploy_gate.begin($1::bigint, 0, '{}', '{}')", 1, NULL, values, NULL, NULL, 0));
+	assert_int_equal(PQflush(frozen->pg), 0);
+	psql_until(admin,
+		"select state = 'active' and wait_event = 'ClientRead' and backend_xid is not null"
+		" from pg_stat_activity where pid = %d",
+		frozen->pid);
+}
+
+static void test_faults__a_replica_that_stops_while_it_sends_is_ended(void **state)
+{
+	struct stage *stage = *state;
+	struct psql frozen;
+	struct ask *close;
+
+	freeze_sending(&frozen, &stage->db, &stage->admin);
+	close = http_begin(&stage->http, &stage->one, "POST /v1/gates/faults.sending/close", "timeout=50s");
+	http_finish(close);
+	assert_answer(close, 201, NULL);
+	assert_false(psql_true(&stage->admin, is_there, frozen.pid));
+	assert_answer(http_ask(&stage->http, &stage->two, "POST /v1/gates/faults.elsewhere/close", NULL), 201, NULL);
+	psql_close(&frozen);
+}
+
+/* One that comes alone to a database where that happened cannot even register. */
+static void test_faults__a_replica_that_starts_meets_one_that_stopped(void **state)
+{
+	struct stage *stage = *state;
+	struct psql frozen;
+
+	server_stop(&stage->one);
+	server_stop(&stage->two);
+	server_release(&stage->one);
+	freeze_sending(&frozen, &stage->db, &stage->admin);
+	server_start(&stage->one, stage->db.conninfo, "one", NULL);
+	assert_false(psql_true(&stage->admin, is_there, frozen.pid));
+	psql_close(&frozen);
+}
+
+/* Whoever is none of ours is not ours to end, however long. */
+static void test_faults__somebody_outside_in_the_way_is_left_alone(void **state)
+{
+	struct stage *stage = *state;
+	struct psql ann;
+	struct ask *close;
+
+	psql_open(&ann, &stage->db, NULL);
+	psql_run(&ann, "begin; select from deploy_gate.service for update");
+	close = http_begin(&stage->http, &stage->one, "POST /v1/gates/faults.outside/close", "timeout=50s");
+	psql_until(&stage->admin,
+		"select state_change < clock_timestamp() - interval '5 s' from pg_stat_activity where pid = %d",
+		ann.pid);
+	assert_false(http_done(close));
+	psql_run(&ann, "commit");
+	http_finish(close);
+	assert_answer(close, 201, NULL);
+	psql_close(&ann);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STAGE_TEST(test_faults__a_replica_that_stops_while_it_sends_is_ended),
+		STAGE_TEST(test_faults__a_replica_that_starts_meets_one_that_stopped),
+		STAGE_TEST(test_faults__somebody_outside_in_the_way_is_left_alone),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
