@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/container.h"
 #include "base/die.h"
 #include "config.h"
@@ -30,6 +32,7 @@ static const struct {
 	bool after_drop;		/* the answer promises that the gate is free */
 } changes[CHANGE_COUNT] = {
 	[CHANGE_CLOSE] = { "change_close", false },
+	[CHANGE_PASS] = { "change_pass", false },
 	[CHANGE_OPEN] = { "change_open", true },
 	[CHANGE_FORCE_OPEN] = { "change_force_open", true },
 	[CHANGE_RENEW] = { "change_renew", false },
@@ -165,6 +168,8 @@ void keeper_change(struct keeper *k, struct call *call, enum change_kind kind, c
 {
 	if (kind == CHANGE_CLOSE)
 		closing_start(k, call, request);
+	else if (kind == CHANGE_PASS)
+		passing_start(k, call, request);
 	else
 		change_start(k, call, kind, request);
 }
@@ -183,6 +188,22 @@ static char *known_only(char *request)
 		die("out of memory");
 	free(request);
 	return narrowed;
+}
+
+struct gates *gates_of_list(const cJSON *list)
+{
+	struct fault fault;
+	struct gates *gates = NULL;
+	char names[GATES_MAX * (GATE_NAME_MAX + 1) + 1] = "";
+
+	for (const cJSON *item = list ? list->child : NULL; item; item = item->next) {
+		size_t used = strlen(names);
+
+		snprintf(names + used, sizeof(names) - used, "%s%s", used ? "," : "", item->valuestring);
+	}
+	if (gates_parse(names, &gates, &fault) != OUTCOME_OK)
+		die("a request without gates came past the door");
+	return gates;
 }
 
 static void was_read(struct read *read, enum outcome outcome, const char *body)

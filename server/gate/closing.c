@@ -233,22 +233,6 @@ static void asked(struct change *change, enum outcome outcome, const char *body)
 		finish(c, outcome, body, outcome == OUTCOME_UNAVAILABLE ? task_unreachable : NULL);
 }
 
-static struct gates *gates_of(const cJSON *list)
-{
-	struct fault fault;
-	struct gates *gates = NULL;
-	char names[GATES_MAX * (GATE_NAME_MAX + 1) + 1] = "";
-
-	for (const cJSON *item = list ? list->child : NULL; item; item = item->next) {
-		size_t used = strlen(names);
-
-		snprintf(names + used, sizeof(names) - used, "%s%s", used ? "," : "", item->valuestring);
-	}
-	if (gates_parse(names, &gates, &fault) != OUTCOME_OK)
-		die("a close without gates came past the door");
-	return gates;
-}
-
 void closing_start(struct keeper *k, struct call *call, char *request)
 {
 	struct closing *c = or_die(calloc(1, sizeof(*c)));
@@ -260,7 +244,7 @@ void closing_start(struct keeper *k, struct call *call, char *request)
 	json_add_number(terms, "claim", c->claim);
 	json_add_bool(terms, "known_only", k->config->known_gates_only);
 	snprintf(c->id, sizeof(c->id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
-	c->gates = gates_of(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
+	c->gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
 	c->until_ms = now + (uint64_t)json_number(terms, "timeout_ms", k->config->max_wait_ms);
 	c->queue_until_ms = now + (uint64_t)json_number(terms, "wait_ms", 0);
 	c->request = json_print(terms);

@@ -37,6 +37,8 @@ struct call {
 enum change_kind {
 	CHANGE_CLOSE,		/* digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry
 				 * grace_ms timeout_ms takeover: OK (same token), MADE, HELD, DRAINING, FROZEN, GONE, TOKEN_USED */
+	CHANGE_PASS,		/* digest gates holder reason job ttl_ms wait_ms timeout_ms inside (digest of the token that it
+				 * acts under): OK (same token), MADE, CLOSED, FULL, NOT_FOUND, GONE, TOKEN_USED */
 	CHANGE_OPEN,		/* digest gates outcome("failed") reason: OK, NOT_HOLDER, GONE */
 	CHANGE_FORCE_OPEN,	/* gate reason by lease: OK, HELD, NOT_HOLDER, GONE */
 	CHANGE_RENEW,		/* id digest ttl_ms: OK, NOT_FOUND, NOT_HOLDER, GONE */
@@ -90,7 +92,8 @@ struct wait_terms {
 };
 void keeper_wait(struct keeper *, struct call *, struct gates *, const struct wait_terms *);
 
-/* A change. A CLOSE waits in the queue as its wait_ms and timeout_ms say. request is a JSON object; it is taken. */
+/* A change. A CLOSE waits in the queue, and a PASS before its gates, as wait_ms and timeout_ms say. request is a JSON object;
+ * it is taken. */
 void keeper_change(struct keeper *, struct call *, enum change_kind, char *request);
 
 /* A read of what is committed. request is a JSON object; it is taken. */

@@ -14,6 +14,7 @@
 #include "pg/session.h"
 
 struct batch;
+struct cJSON;
 struct change;
 struct clearing;
 struct reads;
@@ -102,6 +103,9 @@ void keeper_post(struct keeper *, enum change_kind, char *request, void (*done)(
 /* asking */
 const char *change_statement(enum change_kind);
 
+/* The gates of a request that has come past the door; the result is the caller's (free). */
+struct gates *gates_of_list(const struct cJSON *);
+
 /* closing: the tasks behind CHANGE_CLOSE; request is taken. */
 void closing_start(struct keeper *, struct call *, char *request);
 
@@ -116,9 +120,14 @@ void ticking_hear(struct keeper *, const char *gates, bool from_others);
 /* clearing: looks into what is in the way of the locks session, where it does not get on. */
 void clearing_sweep(struct keeper *);
 
-/* looking: the jobs that wait here, as JSON by gate. The result is the caller's (free). */
-char *looking_report(const struct keeper *);
+/* looking: which windows are known to have jobs waiting behind them is forgotten. */
 void looking_forget(struct keeper *);
+
+/* jobs: those that wait here, as JSON by gate. The result is the caller's (free). */
+char *jobs_report(const struct keeper *);
+
+/* passing: the tasks behind CHANGE_PASS; request is taken. */
+void passing_start(struct keeper *, struct call *, char *request);
 
 /* membership: the three sessions. */
 void members_init(struct keeper *);

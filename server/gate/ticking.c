@@ -65,7 +65,7 @@ static cJSON *touched(const char *names)
 static char *request_of(struct keeper *k)
 {
 	cJSON *request = or_die(cJSON_CreateObject());
-	char *waiting = looking_report(k), *text;
+	char *waiting = jobs_report(k), *text;
 
 	cJSON_AddItemToObject(request, "touch", touched(k->touch));
 	free(k->touch);

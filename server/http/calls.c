@@ -192,7 +192,7 @@ static enum outcome hand_change(struct request *request, cJSON *object, enum sta
 	return outcome;
 }
 
-/* The token of a close is told with the lease; where the caller chose none, one is made here. */
+/* The token of a close or a pass is told with the lease; where the caller chose none, one is made here. */
 static void settle_token(struct request *request, cJSON *object)
 {
 	const char *chosen = params_value(&request->params, "token");
@@ -208,20 +208,27 @@ static void settle_token(struct request *request, cJSON *object)
 	json_add_text(object, "digest", digest);
 }
 
+/* Bounds the time of this one answer, which is as long as it may be unless the request says otherwise. */
+static enum outcome settle_timeout(const struct request *request, cJSON *object, struct fault *fault)
+{
+	int64_t timeout_ms = json_number(object, "timeout_ms", -1);
+
+	if (timeout_ms >= 0)
+		return bound_timeout(request, &timeout_ms, fault);
+	json_add_number(object, "timeout_ms", request->desk->config->max_wait_ms);
+	return OUTCOME_OK;
+}
+
 static enum outcome check_terms(struct request *request, cJSON *object, struct fault *fault)
 {
 	int64_t ttl_ms = json_number(object, "ttl_ms", 0), max_ms = json_number(object, "max_ms", MAX_DEFAULT_MS);
-	int64_t timeout_ms = json_number(object, "timeout_ms", -1);
 
 	if (ttl_ms > max_ms)
 		return fault_set(fault, OUTCOME_BAD_REQUEST,
 			"ttl: is above max, which is 4h unless you say max=…, and which renewals cannot pass");
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "takeover")) && !json_text(object, "reason"))
 		return fault_set(fault, OUTCOME_BAD_REQUEST, "reason: is missing; a takeover has to be explained");
-	if (timeout_ms >= 0)
-		return bound_timeout(request, &timeout_ms, fault);
-	json_add_number(object, "timeout_ms", request->desk->config->max_wait_ms);
-	return OUTCOME_OK;
+	return settle_timeout(request, object, fault);
 }
 
 enum outcome call_close(struct request *request, struct fault *fault)
@@ -237,6 +244,27 @@ enum outcome call_close(struct request *request, struct fault *fault)
 		cJSON_Delete(object);
 		return outcome;
 	}
+	settle_token(request, object);
+	return hand_change(request, object, STAY_LONG, fault);
+}
+
+/* The X-Lease-Token of a pass is the one that it acts under, never its own. */
+enum outcome call_pass(struct request *request, struct fault *fault)
+{
+	enum outcome outcome = read_inside(request, fault);
+	cJSON *object;
+
+	request->headers.lease_token = NULL;
+	if (outcome == OUTCOME_OK)
+		outcome = make_object(request, &object, fault);
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	outcome = settle_timeout(request, object, fault);
+	if (outcome != OUTCOME_OK) {
+		cJSON_Delete(object);
+		return outcome;
+	}
+	json_add_text(object, "inside", request->inside);
 	settle_token(request, object);
 	return hand_change(request, object, STAY_LONG, fault);
 }

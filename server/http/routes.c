@@ -37,6 +37,13 @@ static const struct param close_params[] = { { "token", PARAM_TOKEN, "digest", 0
 	{ "timeout", PARAM_DURATION, "timeout_ms", PARAM_ZERO_OK, 0, 0, NULL },
 	{ "takeover", PARAM_BOOL, "takeover", 0, 0, 0, NULL }, END };
 
+static const struct param pass_params[] = { { "token", PARAM_TOKEN, "digest", 0, 0, 0, NULL },
+	{ "holder", PARAM_TEXT, "holder", 0, 0, 0, NULL }, { "reason", PARAM_TEXT, "reason", 0, 0, 0, NULL },
+	{ "job", PARAM_TEXT, "job", 0, 0, 0, NULL }, { "url", PARAM_URL, "url", 0, 0, 0, NULL },
+	{ "ttl", PARAM_DURATION, "ttl_ms", 0, 0, 0, NULL },
+	{ "wait", PARAM_DURATION, "wait_ms", PARAM_ZERO_OK, 0, 0, NULL },
+	{ "timeout", PARAM_DURATION, "timeout_ms", PARAM_ZERO_OK, 0, 0, NULL }, END };
+
 static const struct param open_params[] = { { "token", PARAM_TOKEN, "digest", PARAM_REQUIRED, 0, 0, NULL },
 	{ "outcome", PARAM_WORD, "outcome", 0, 0, 0, "failed" }, { "reason", PARAM_TEXT, "reason", 0, 0, 0, NULL },
 	END };
@@ -64,6 +71,7 @@ static const struct param events_params[] = { { "gate", PARAM_GATE, "gate", 0, 0
 #define ASK_TO_WAIT "To wait until it opens, ask …/wait?timeout=10m instead"
 #define ASK_AGAIN "To go on waiting, ask again"
 #define ASK_IN_LINE "To wait in line, say wait=30m; if that deploy is dead, force-open the gate"
+#define ASK_TO_WAIT_INSIDE "To wait until there is room inside, say wait=10m"
 #define ASK_THE_SHUT_ONE "What shuts it has to be opened itself"
 #define NO_GATE \
 	"there is no such gate: nobody ever closed or declared it, and only known gates are served (known-gates-only)"
@@ -72,6 +80,7 @@ static const struct param events_params[] = { { "gate", PARAM_GATE, "gate", 0, 0
 const struct route routes[] = {
 	{ "GET", "/v1/gates/{gates}/check", no_params, call_check, 0, false, ASK_TO_WAIT, NO_GATE },
 	{ "GET", "/v1/gates/{gates}/wait", wait_params, call_wait, 0, false, ASK_AGAIN, NO_GATE },
+	{ "POST", "/v1/gates/{gates}/pass", pass_params, call_pass, CHANGE_PASS, true, ASK_TO_WAIT_INSIDE, NO_GATE },
 	{ "POST", "/v1/gates/{gates}/close", close_params, call_close, CHANGE_CLOSE, true, ASK_IN_LINE, NO_GATE },
 	{ "POST", "/v1/gates/{gates}/open", open_params, call_change, CHANGE_OPEN, true, NULL, NO_GATE },
 	{ "POST", "/v1/gates/{gate}/force-open", force_open_params, call_change, CHANGE_FORCE_OPEN, true,

@@ -30,6 +30,8 @@ language sql stable as $$
 		'expires_at', deploy_gate.rfc3339(l.expires_at), 'expires_in_ms', deploy_gate.ms_between(at, l.expires_at),
 		'max_at', deploy_gate.rfc3339(l.max_at), 'max_in_ms', deploy_gate.ms_between(at, l.max_at),
 		'max_reached', l.expires_at is not null and l.expires_at = l.max_at,
+		'on_drain', l.on_drain, 'drain_until', deploy_gate.rfc3339(l.drain_until),
+		'drain_in_ms', deploy_gate.ms_between(at, l.drain_until), 'stop_at', deploy_gate.rfc3339(l.stop_at),
 		'attached', l.attached, 'contested', l.contested, 'overrun', l.overrun,
 		'external', case when l.contested then l.external end,
 		'ended_at', deploy_gate.rfc3339(l.ended_at), 'ended_ago_ms', deploy_gate.ms_between(l.ended_at, at),
@@ -147,7 +149,7 @@ begin
 			from deploy_gate.lease l
 			where l.id in (
 				select lg.lease from deploy_gate.lease_gate lg
-				where lg.role = 'pass' and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))) inside (pass, place));
+				where lg.role in ('pass', 'inside', 'overrun') and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))) inside (pass, place));
 end $$;
 
 -- The gate as in GET /v1/gates/{gate}.
@@ -159,17 +161,20 @@ declare
 	w deploy_gate.lease;
 	g deploy_gate.gate;
 	outsiders json;
+	full_by text;
 begin
 	select s.by, s.lease into shut_by, shut_lease from deploy_gate.shutter(name) s;
 	select * into w from deploy_gate.lease l where l.id = shut_lease;
 	select * into g from deploy_gate.gate where gate.name = gate_json.name;
 	outsiders := deploy_gate.outsiders(deploy_gate.keys_of(array[name]), 'ShareLock');
+	full_by := deploy_gate.full_gate(name);
 	return json_build_object(
-		'state', case when w.id is not null then deploy_gate.shut_state(w) when outsiders is not null then 'closed' else 'open' end,
+		'state', case when w.id is not null then deploy_gate.shut_state(w) when outsiders is not null then 'closed'
+			when full_by is not null then 'full' else 'open' end,
 		'name', name,
 		'known', g.name is not null,
 		'fence', g.fence,
-		'closed_by', coalesce(shut_by, case when outsiders is not null then deploy_gate.outsiders_gate(name) end),
+		'closed_by', coalesce(shut_by, case when outsiders is not null then deploy_gate.outsiders_gate(name) else full_by end),
 		'window', case when w.id is not null then deploy_gate.lease_json(w, at) end,
 		'external', coalesce(outsiders, w.external::json),
 		'passes', deploy_gate.passes_json(name, at),

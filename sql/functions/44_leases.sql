@@ -45,7 +45,7 @@ begin
 	outcome := deploy_gate.refusal(l, request);
 	body := deploy_gate.gone_json(l, outcome);
 	if outcome is null then
-		perform deploy_gate.end_window(l, 'released', l.holder, null);
+		perform deploy_gate.end_lease(l, 'released', l.holder, null);
 	end if;
 	if outcome is null or outcome = 'gone' and l.ending = 'released' then
 		outcome := 'ok';
@@ -58,16 +58,18 @@ create or replace function deploy_gate.change_amend(request jsonb, out outcome t
 language plpgsql as $$
 declare
 	l deploy_gate.lease;
+	began timestamptz;
 begin
 	select * into l from deploy_gate.lease where id = request ->> 'id';
+	began := case when l.kind = 'pass' then l.created_at else l.closed_at end;
 	outcome := deploy_gate.refusal(l, request);
 	body := deploy_gate.gone_json(l, outcome);
 	if outcome is null then
 		update deploy_gate.lease u
 		set reason = coalesce(request ->> 'reason', u.reason), url = coalesce(request ->> 'url', u.url),
 			max_ms = coalesce((request ->> 'max_ms')::bigint, u.max_ms),
-			max_at = coalesce(u.closed_at + deploy_gate.ms((request ->> 'max_ms')::bigint), u.max_at),
-			expires_at = least(u.expires_at, u.closed_at + deploy_gate.ms((request ->> 'max_ms')::bigint))
+			max_at = coalesce(began + deploy_gate.ms((request ->> 'max_ms')::bigint), u.max_at),
+			expires_at = least(u.expires_at, began + deploy_gate.ms((request ->> 'max_ms')::bigint))
 		where u.id = l.id returning * into l;
 		perform deploy_gate.change(l.gates);
 		outcome := 'ok';

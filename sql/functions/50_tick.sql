@@ -26,7 +26,7 @@ begin
 		perform deploy_gate.free_gates(l);
 	end loop;
 	for l in select * from deploy_gate.lease where unclaimed_at <= at - interval '15 s' order by unclaimed_at limit 50 loop
-		perform deploy_gate.end_window(l, 'abandoned', null, 'nobody asked for it any more for 15 s');
+		perform deploy_gate.end_lease(l, 'abandoned', null, 'nobody asked for it any more for 15 s');
 	end loop;
 	perform deploy_gate.take_over_from_the_dead(), deploy_gate.notice_silent_claimants();
 	outcome := 'ok';
@@ -35,9 +35,14 @@ end $$;
 create or replace function deploy_gate.expire(l deploy_gate.lease) returns void
 language plpgsql as $$
 declare
+	why constant text := 'its time to live ran out';
 	grace interval := deploy_gate.ms(greatest(l.grace_ms, case when l.was_attached then 5000 else 0 end));
 begin
-	perform deploy_gate.end_window(l, 'expired', null, 'its time to live ran out',
+	if l.kind = 'pass' then
+		perform deploy_gate.end_pass(l, 'expired', null, why);
+		return;
+	end if;
+	perform deploy_gate.end_window(l, 'expired', null, why,
 		case when l.on_expiry = 'hold' then 'crashed' when grace > interval '0' then 'grace' end,
 		case when l.on_expiry <> 'hold' and grace > interval '0' then deploy_gate.batch_now() + grace end);
 end $$;

@@ -1,4 +1,18 @@
 -- What jobs that hold passes need beyond the foundation.
 
 alter table deploy_gate.lease add column stop_at timestamptz;
-comment on column deploy_gate.lease.stop_at is 'When a deploy told the holder of this pass to end its job; 10 s later it is overrun';
+comment on column deploy_gate.lease.stop_at is
+	'When a deploy told the holder of this pass to end its job; 10 s later it is overrun. Of a window: when it told them';
+
+alter table deploy_gate.lease add column inside text collate "C";
+comment on column deploy_gate.lease.inside is
+	'Of a pass: the live window under whose token it was taken, and which does not wait for it';
+
+create index lease_inside on deploy_gate.lease (inside) where inside is not null;
+create index lease_unlocked on deploy_gate.lease (session) where kind = 'pass' and not locked and ended_at is null;
+create index lease_draining on deploy_gate.lease (drain_until) where drain_until is not null and ended_at is null;
+
+comment on table deploy_gate.lease_gate is
+	'The gates of the leases that still matter, each in the role that the lease plays there: queued (ticket); a window, live or '
+	'ended and still shutting (window); a pass that windows wait for and that wants the locks (pass), that is under a window''s '
+	'own token there (inside), or over whose head a window closed (overrun). What is not in here is in nobody''s way';

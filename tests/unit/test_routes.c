@@ -18,6 +18,7 @@ static void test_routes__each_request_finds_its_row(void **state)
 		{ "GET", "/v1/gates/check", "/v1/gates/{gate}", "check" },
 		{ "GET", "/v1/gates/a,b/check", "/v1/gates/{gates}/check", "a,b" },
 		{ "HEAD", "/v1/gates/a/wait", "/v1/gates/{gates}/wait", "a" },
+		{ "POST", "/v1/gates/a/pass", "/v1/gates/{gates}/pass", "a" },
 		{ "POST", "/v1/gates/a/close", "/v1/gates/{gates}/close", "a" },
 		{ "POST", "/v1/gates/a/open", "/v1/gates/{gates}/open", "a" },
 		{ "POST", "/v1/gates/a/force-open", "/v1/gates/{gate}/force-open", "a" },

@@ -1,0 +1,95 @@
+/* jobs: who waits here, as the rows are told. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/die.h"
+#include "base/json.h"
+#include "gate/looking.h"
+
+enum { REPORTED_MAX = 100 }; /* jobs named for one gate */
+
+/* One job at one of its gates. */
+struct wanted {
+	const char *gate;
+	const struct looking *job;
+	size_t place; /* in the order they came */
+};
+
+static int compare_wanted(const void *a, const void *b)
+{
+	const struct wanted *one = a, *other = b;
+	int order = strcmp(one->gate, other->gate);
+
+	return order ? order : (one->place > other->place) - (one->place < other->place);
+}
+
+/* All jobs at all their gates, by gate. The result is the caller's (free). */
+static struct wanted *list_wanted(const struct keeper *k, size_t *count)
+{
+	struct wanted *list = NULL;
+	size_t room = 0;
+
+	*count = 0;
+	for (const struct task *task = TAILQ_FIRST(&k->tasks); task; task = TAILQ_NEXT(task, entry)) {
+		const struct looking *l = looking_waiting(task);
+
+		if (!l)
+			continue;
+		if (*count + GATES_MAX > room) {
+			room = 2 * room + GATES_MAX;
+			list = or_die(reallocarray(list, room, sizeof(*list)));
+		}
+		for (unsigned i = 0; i < l->gates->count; i++, (*count)++)
+			list[*count] = (struct wanted){ gates_name(l->gates, i), l, *count };
+	}
+	if (list)
+		qsort(list, *count, sizeof(*list), compare_wanted);
+	return list;
+}
+
+static cJSON *report_job(const struct looking *l)
+{
+	cJSON *job = or_die(cJSON_CreateObject());
+	time_t at = (time_t)l->since_s;
+	char since[32];
+	struct tm utc;
+
+	strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%S.000Z", gmtime_r(&at, &utc));
+	json_add_text(job, "holder", l->holder);
+	json_add_text(job, "job", l->job);
+	json_add_text(job, "since", since);
+	return job;
+}
+
+/* Reports one gate, whose jobs stand at the head of the list; answers how many they are. */
+static size_t report_gate(cJSON *report, const struct wanted *list, size_t count)
+{
+	cJSON *gate = or_die(cJSON_CreateObject()), *jobs = or_die(cJSON_CreateArray());
+	size_t here = 0;
+
+	for (; here < count && strcmp(list[here].gate, list->gate) == 0; here++)
+		if (here < REPORTED_MAX)
+			cJSON_AddItemToArray(jobs, report_job(list[here].job));
+	json_add_number(gate, "count", (int64_t)here);
+	cJSON_AddItemToObject(gate, "jobs", jobs);
+	cJSON_AddItemToObject(report, list->gate, gate);
+	return here;
+}
+
+char *jobs_report(const struct keeper *k)
+{
+	cJSON *report = or_die(cJSON_CreateObject());
+	size_t count;
+	struct wanted *list = list_wanted(k, &count);
+	char *text;
+
+	for (size_t done = 0; done < count;)
+		done += report_gate(report, list + done, count - done);
+	free(list);
+	text = json_print(report);
+	cJSON_Delete(report);
+	return text;
+}

@@ -1,0 +1,198 @@
+/* passing: the passes, from the first look to the answer. A pass is a job that looks as a wait does; once its gates are open it
+ * asks for its lease in a batch, which decides. */
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/container.h"
+#include "base/die.h"
+#include "base/json.h"
+#include "config.h"
+#include "gate/looking.h"
+#include "pg/batch.h"
+#include "pg/change.h"
+
+enum {
+	OUTAGE_MS = 50,
+	PATIENCE_MS = 15000,		/* how long a pass of which nothing is known is asked for again */
+	OVERDUE_MS = 5000		/* that an answer may take beyond its time before its outcome is given up as unknown */
+};
+
+struct passing {
+	struct looking looking;
+	struct change change;
+	char *terms;			/* as asked for: an object … */
+	char *request;			/* … and with what holds this once */
+	char *outsiders;		/* facts of the gate, where somebody outside the service shuts it */
+	char id[LEASE_ID_LEN + 1];
+	int64_t claim;
+	uint64_t patient_until_ms;
+	bool asked;			/* the rows know whether the token has a pass already */
+	bool last;			/* its time was over when it asked */
+};
+
+static struct passing *passing_of(struct looking *l)
+{
+	return (struct passing *)l;
+}
+
+static void release(struct looking *l)
+{
+	struct passing *p = passing_of(l);
+
+	free(p->terms);
+	free(p->request);
+	free(p->outsiders);
+}
+
+/* Nobody knows how this comes out, and the client has waited long enough. The task stays until it does, and then lets go. */
+static void give_up(uv_timer_t *timer)
+{
+	task_abandon(timer->data);
+}
+
+static uint64_t left(uint64_t until, uint64_t now)
+{
+	return until > now ? until - now : 0;
+}
+
+/* Asks the rows, which decide. keep_out: for a pass that the token has already, and no new one. */
+static void ask(struct passing *p, bool keep_out)
+{
+	struct looking *l = &p->looking;
+	uint64_t now = uv_now(l->task.keeper->loop);
+
+	p->last = now >= l->until_ms;
+	free(p->request);
+	if (asprintf(&p->request, "{\"facts\":%s,\"keep_out\":%s,%s", p->last ? "true" : "false",
+		    keep_out ? "true" : "false", p->terms + 1) < 0)
+		die("out of memory");
+	p->change.request = p->request;
+	task_wake_in(&l->task, left(l->until_ms, now) + OVERDUE_MS, give_up);
+	l->under_way = true;
+	l->again = false;
+	batch_add(l->task.keeper->batch, &p->change);
+	keeper_nudge(l->task.keeper);
+}
+
+static void gates_open(struct looking *l, bool known)
+{
+	(void)known;
+	ask(passing_of(l), false);
+}
+
+/* Shut: but the token may have its pass already, and then that is the answer, whatever the gate. */
+static bool gates_shut(struct looking *l, const struct sight *sight)
+{
+	struct passing *p = passing_of(l);
+
+	free(p->outsiders);
+	p->outsiders = sight->state == SIGHT_BLOCKED ? or_die(strdup(sight->facts)) : NULL;
+	if (p->asked)
+		return false;
+	ask(p, p->outsiders);
+	return true;
+}
+
+/* Clears our claim, and only ours: the client may already be back at another replica. */
+static void unclaim(const struct passing *p)
+{
+	char *request;
+
+	if (asprintf(&request, "{\"id\":\"%s\",\"claim\":%" PRId64 "}", p->id, p->claim) < 0)
+		die("out of memory");
+	keeper_post(p->looking.task.keeper, CHANGE_UNCLAIM, request, NULL);
+}
+
+/* Nobody listens any more: what was made is left for the client that comes back with the token. */
+static void let_go(struct passing *p, enum outcome outcome)
+{
+	if (outcome == OUTCOME_OK || outcome == OUTCOME_MADE)
+		unclaim(p);
+	looking_finish(&p->looking, OUTCOME_UNAVAILABLE, NULL, task_leaving);
+}
+
+/* It is not known whether it was made: once the database is back the rows are asked again. */
+static void ask_anew(uv_timer_t *timer)
+{
+	struct passing *p = timer->data;
+	struct keeper *k = p->looking.task.keeper;
+
+	if ((keeper_writes(k) && keeper_reads(k)) || uv_now(k->loop) >= p->patient_until_ms)
+		looking_look(&p->looking);
+	else
+		task_wake_in(&p->looking.task, OUTAGE_MS, ask_anew);
+}
+
+/* Refused for now: goes on waiting, unless its time was over before it asked. */
+static void stand(struct passing *p, enum outcome outcome, const char *body)
+{
+	struct looking *l = &p->looking;
+
+	if (!p->last)
+		looking_stay(l);
+	else if (p->outsiders && outcome == OUTCOME_CLOSED)
+		looking_say_closed(l, p->outsiders);
+	else
+		looking_finish(l, outcome, body, NULL);
+}
+
+static void passed(struct change *change, enum outcome outcome, const char *body)
+{
+	struct passing *p = container_of(change, struct passing, change);
+	struct looking *l = &p->looking;
+	struct keeper *k = l->task.keeper;
+	bool granted = outcome == OUTCOME_OK || outcome == OUTCOME_MADE;
+	bool stands = outcome == OUTCOME_PENDING || outcome == OUTCOME_CLOSED || outcome == OUTCOME_FULL;
+
+	task_sleep(&l->task);
+	l->under_way = false;
+	p->asked = outcome != OUTCOME_UNAVAILABLE;
+	if (!l->task.call || (k->leaving && !granted))
+		let_go(p, outcome);
+	else if (outcome == OUTCOME_PENDING)
+		looking_look_soon(l);
+	else if (stands)
+		stand(p, outcome, body);
+	else if (outcome == OUTCOME_UNAVAILABLE && uv_now(k->loop) < p->patient_until_ms)
+		task_wake_in(&l->task, OUTAGE_MS, ask_anew);
+	else
+		looking_finish(l, outcome, body, outcome == OUTCOME_UNAVAILABLE ? task_unreachable : NULL);
+}
+
+static const struct looking_kind kind = { .open = gates_open, .shut = gates_shut, .release = release };
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+void passing_start(struct keeper *k, struct call *call, char *request)
+{
+	struct passing *p = or_die(calloc(1, sizeof(*p)));
+	cJSON *terms = or_die(cJSON_Parse(request));
+	struct gates *gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
+	struct wait_terms wait = { .inside = json_text(terms, "inside"),
+		.holder = json_text(terms, "holder"),
+		.job = json_text(terms, "job") };
+	uint64_t wait_ms = (uint64_t)json_number(terms, "wait_ms", 0);
+	uint64_t timeout_ms = (uint64_t)json_number(terms, "timeout_ms", k->config->max_wait_ms);
+
+	free(request);
+	p->claim = ++k->last_claim;
+	json_add_number(terms, "claim", p->claim);
+	json_add_bool(terms, "known_only", k->config->known_gates_only);
+	snprintf(p->id, sizeof(p->id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
+	wait.timeout_ms = (int64_t)least(wait_ms, timeout_ms);
+	p->terms = json_print(terms);
+	p->change = (struct change){ .statement = change_statement(CHANGE_PASS), .done = passed };
+	p->patient_until_ms = uv_now(k->loop) + (uint64_t)wait.timeout_ms + PATIENCE_MS;
+	p->looking.kind = &kind;
+	p->looking.waits = wait.timeout_ms > 0;
+	looking_begin(&p->looking, k, call, gates, &wait);
+	cJSON_Delete(terms);
+}
