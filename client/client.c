@@ -37,6 +37,20 @@ static void set_holder(struct client *client)
 		snprintf(client->holder, sizeof(client->holder), "%u@%s", geteuid(), host);
 }
 
+/* The command's name, unless it is none that the service would take. */
+static void set_job(struct client *client)
+{
+	const char *program = client->options.command ? client->options.command[0] : NULL;
+	const char *slash = program ? strrchr(program, '/') : NULL;
+	struct fault unread;
+
+	client->job = client->options.job;
+	if (slash)
+		program = slash + 1;
+	if (!client->job && program && *program && text_check("job", program, &unread) == OUTCOME_OK)
+		client->job = program;
+}
+
 static bool set_urls(struct client *client, int *code)
 {
 	const char *flag = client->options.url, *environment = getenv("DEPLOY_GATE_URL");
@@ -73,13 +87,10 @@ static bool set_access_token(struct client *client, int *code)
 	return true;
 }
 
-bool client_init(struct client *client, int *code)
+void client_begin_afresh(struct client *client)
 {
 	int64_t answer_ms = ANSWER_MS;
 
-	if (!set_urls(client, code) || !set_access_token(client, code))
-		return false;
-	set_holder(client);
 	if (client->options.reach_ms / client->urls.count < answer_ms)
 		answer_ms = client->options.reach_ms / client->urls.count;
 	client->http = http_new(&(struct http_terms){
@@ -88,6 +99,15 @@ bool client_init(struct client *client, int *code)
 		.answer_ms = answer_ms < ANSWER_LEAST_MS ? ANSWER_LEAST_MS : answer_ms,
 		.verbose = client->options.verbose,
 	});
+}
+
+bool client_init(struct client *client, int *code)
+{
+	if (!set_urls(client, code) || !set_access_token(client, code))
+		return false;
+	set_holder(client);
+	set_job(client);
+	client_begin_afresh(client);
 	return true;
 }
 
@@ -102,14 +122,14 @@ void client_release(struct client *client)
 	free(client->gates);
 }
 
-/* The signal that interrupts us now, or 0. The end of a child is none. */
-static int interruption(struct client *client)
+bool client_is_interrupted(struct client *client)
 {
 	int number = signals_next(&client->signals);
 
-	while (number == SIGCHLD)
+	while (number == SIGCHLD) /* the end of a child is no reason */
 		number = signals_next(&client->signals);
-	return number;
+	client->interrupted = number;
+	return number != 0;
 }
 
 bool client_exchange(struct client *client, const struct request *request, struct reply *reply)
@@ -117,8 +137,7 @@ bool client_exchange(struct client *client, const struct request *request, struc
 	*reply = (struct reply){ .outcome = OUTCOME_INTERNAL };
 	http_send(client->http, request);
 	while (!http_drive(client->http, client->signals.fd, TICK_MS, reply)) {
-		client->interrupted = interruption(client);
-		if (client->interrupted) {
+		if (client_is_interrupted(client)) {
 			http_cancel(client->http);
 			return false;
 		}
@@ -137,8 +156,7 @@ bool client_pause(struct client *client, int64_t ms)
 
 		if (http_drive(client->http, client->signals.fd, left_ms < TICK_MS ? left_ms : TICK_MS, &none))
 			reply_release(&none);
-		client->interrupted = interruption(client);
-		if (client->interrupted)
+		if (client_is_interrupted(client))
 			return false;
 		report_tick(&client->report);
 	}

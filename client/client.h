@@ -35,14 +35,21 @@ struct client {
 	struct http *http;
 	int interrupted;		 /* the signal that ended the asking, or 0 */
 	char holder[TEXT_MAX_BYTES + 1]; /* user@host, unless --holder says otherwise */
+	const char *job;		 /* the name of the command, unless --job does; NULL if there is none */
 };
 
 /* Addresses, access token, HTTP. False: it could not be set up, *code is what to end with, and the line was printed. */
 MUST_CHECK bool client_init(struct client *, int *code);
 void client_release(struct client *);
 
+/* In a process just forked: an http of its own, in place of one whose connections the other process has too. */
+void client_begin_afresh(struct client *);
+
 /* One exchange. False: a signal came (client->interrupted), and there is no reply. */
 MUST_CHECK bool client_exchange(struct client *, const struct request *, struct reply *);
+
+/* Whether a signal came that interrupts us (client->interrupted). */
+MUST_CHECK bool client_is_interrupted(struct client *);
 
 /* Lets so much time pass. False: a signal came. */
 MUST_CHECK bool client_pause(struct client *, int64_t ms);

@@ -1,14 +1,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client.h"
 #include "command.h"
+#include "follow.h"
 #include "gates.h"
 #include "lease.h"
 #include "nested.h"
 #include "secret.h"
 #include "state.h"
+
+enum { TTL_WHILE_PID_MS = 15 * 1000 };
+
+/* A window as it is to be closed. */
+struct closing {
+	const struct state *state; /* where its token is remembered */
+	const struct lease *lease;
+	int process; /* descriptor of the one that it is to end with, or -1 */
+};
 
 static int bad_place(struct client *client, const struct fault *fault)
 {
@@ -55,16 +66,30 @@ static void print_token(const struct client *client, const struct lease *lease, 
 		puts(lease->token);
 }
 
-/* Closes with a token that is remembered already. One that may have closed something stays remembered. */
-static int close_with(struct client *client, const struct state *state, const struct lease *lease)
+/* The gates are ours: hands the token out, once somebody keeps them closed as long as that was asked for. */
+static int closed(struct client *client, const struct closing *closing, const struct reply *reply)
 {
+	if (closing->process >= 0 && !follow_leave(client, closing->state, closing->lease, reply, closing->process)) {
+		(void)lease_give_up(client, closing->lease, false);
+		state_forget(closing->state, client->gates, closing->lease->token);
+		return report_end(&client->report, EXIT_INTERNAL, "internal",
+			"no process could be left behind to keep %s closed", closing->lease->gates);
+	}
+	print_token(client, closing->lease, reply);
+	return EXIT_SUCCESS;
+}
+
+/* Closes with a token that is remembered already. One that may have closed something stays remembered. */
+static int close_with(struct client *client, const struct closing *closing)
+{
+	const struct lease *lease = closing->lease;
 	struct reply reply;
-	int code = EXIT_SUCCESS;
+	int code;
 
 	switch (lease_close(client, lease, &reply)) {
 	case OUTCOME_OK:
 	case OUTCOME_MADE:
-		print_token(client, lease, &reply);
+		code = closed(client, closing, &reply);
 		break;
 	case OUTCOME_UNAVAILABLE:
 		report_say(&client->report, "it is not known whether %s is closed now; `deploy-gate open %s` undoes it",
@@ -72,7 +97,7 @@ static int close_with(struct client *client, const struct state *state, const st
 		code = client_end(client, &reply);
 		break;
 	default:
-		state_forget(state, client->gates, lease->token);
+		state_forget(closing->state, client->gates, lease->token);
 		code = client_end(client, &reply);
 	}
 	reply_release(&reply);
@@ -80,27 +105,25 @@ static int close_with(struct client *client, const struct state *state, const st
 }
 
 /* With the files locked: looks, remembers, closes. */
-static int close_locked(struct client *client, const struct state *state, struct state_lock *lock)
+static int close_locked(struct client *client, const struct state *state, struct state_lock *lock, int process)
 {
-	char token[TOKEN_MADE_LEN + 1];
 	struct lease lease;
 	struct fault fault;
 	int code;
 
 	if (!none_is_live(client, state, &code))
 		return code;
-	token_make(token);
-	lease_init(&lease, client->options.argument[0], token);
-	if (state_remember(lock, token, &fault) != OUTCOME_OK ||
+	lease_make(&lease, client->options.argument[0], false);
+	if (state_remember(lock, lease.token, &fault) != OUTCOME_OK ||
 		(client->options.token_file &&
-			token_file_write(client->options.token_file, token, &fault) != OUTCOME_OK)) {
-		state_forget(state, client->gates, token);
+			token_file_write(client->options.token_file, lease.token, &fault) != OUTCOME_OK)) {
+		state_forget(state, client->gates, lease.token);
 		return bad_place(client, &fault);
 	}
-	return close_with(client, state, &lease);
+	return close_with(client, &(struct closing){ state, &lease, process });
 }
 
-static int close_gates(struct client *client)
+static int close_gates(struct client *client, int process)
 {
 	struct state state;
 	struct state_lock lock;
@@ -113,7 +136,7 @@ static int close_gates(struct client *client)
 		return bad_place(client, &fault);
 	switch (state_lock(&state, client->gates, &lock, &fault)) {
 	case OUTCOME_OK:
-		code = close_locked(client, &state, &lock);
+		code = close_locked(client, &state, &lock, process);
 		state_unlock(&lock);
 		return code;
 	case OUTCOME_HELD:
@@ -137,6 +160,23 @@ static void narrow(struct client *client, const struct nested *nested)
 	client->options.argument[0] = nested->todo;
 }
 
+/* Closes what is not inside an outer lease; as long as a process lives if that is asked for. */
+static int close_rest(struct client *client)
+{
+	int64_t pid = client->options.while_pid;
+	struct fault fault;
+	int process = -1, code;
+
+	if (pid >= 0 && follow_find(pid, &process, &fault) != OUTCOME_OK)
+		return report_end(&client->report, EXIT_USAGE, "usage", "%s", fault.detail);
+	if (pid >= 0 && client->options.ttl_ms < 0)
+		client->options.ttl_ms = TTL_WHILE_PID_MS;
+	code = close_gates(client, process);
+	if (process >= 0)
+		close(process);
+	return code;
+}
+
 int cmd_close(struct client *client)
 {
 	struct nested nested;
@@ -152,7 +192,7 @@ int cmd_close(struct client *client)
 		report_say(&client->report, "%s is closed by the deploy that this runs in", nested.covered);
 	} else {
 		narrow(client, &nested);
-		code = close_gates(client);
+		code = close_rest(client);
 	}
 	reply_release(&reply);
 	return code;

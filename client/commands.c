@@ -25,6 +25,13 @@
 #define TOKEN_FILE(help_) \
 	{ .name = "token-file", .argument = "FILE", .type = OPTION_PATH, MEMBER(token_file), .help = (help_) }
 
+#define ON_SILENCE(fallback_) \
+	{ .name = "on-silence", .argument = "stop|finish", .type = OPTION_CHOICE, MEMBER(on_silence), \
+	  .fallback = (fallback_), .help = "what becomes of the command if no renewal is acknowledged" }
+#define KILL_AFTER(help_) \
+	{ .name = "kill-after", .argument = "DURATION", .type = OPTION_DURATION, MEMBER(kill_after_ms), \
+	  .fallback = "10s", .help = (help_) }
+
 /* What says how to close. */
 #define CLOSING \
 	{ .name = "release", .argument = "TEXT", .type = OPTION_TEXT, MEMBER(release), .help = "what is deployed" }, \
@@ -82,10 +89,8 @@ static const struct option_row deploy_rows[] = {
 	TTL("15s", "how long the gate stays shut if we vanish"),
 	{ .name = "on-failure", .argument = "open|hold", .type = OPTION_CHOICE, MEMBER(on_failure), .fallback = "open",
 	  .help = "what becomes of the gate if the command fails" },
-	{ .name = "on-silence", .argument = "stop|finish", .type = OPTION_CHOICE, MEMBER(on_silence),
-	  .fallback = "stop", .help = "what becomes of the command if no renewal is acknowledged" },
-	{ .name = "kill-after", .argument = "DURATION", .type = OPTION_DURATION, MEMBER(kill_after_ms),
-	  .fallback = "10s", .help = "how long after TERM a command whose lease is lost is killed" },
+	ON_SILENCE("stop"),
+	KILL_AFTER("how long after TERM a command whose lease is lost is killed"),
 	HOLDER,
 	CLOSING,
 };
@@ -93,7 +98,11 @@ static const struct option_row deploy_rows[] = {
 static const struct option_row close_rows[] = {
 	REASON("why, for others to see"),
 	WAIT("0s", "how long to stand in the queue if the gate is held"),
-	TTL("30m", "how long the gate stays shut unless renewed"),
+	TTL(NULL, "how long the gate stays shut unless renewed; default 30m, with --while-pid 15s"),
+	{ .name = "while-pid", .argument = "PID", .type = OPTION_PID, MEMBER(while_pid),
+	  .help = "renew as long as that process lives, then open" },
+	{ .name = "on-lost", .argument = "stop|nothing", .type = OPTION_CHOICE, MEMBER(on_lost),
+	  .help = "what becomes of it if the lease is lost; default stop" },
 	TOKEN_FILE("write the token there instead of printing it"),
 	HOLDER,
 	CLOSING,

@@ -56,27 +56,12 @@ static void compose_wait(struct waiting *waiting, struct request *request, int64
 	request->path = waiting->text;
 }
 
-/* The command's name, for the list of who waits; NULL if there is none, or none that the service would take. */
-static const char *job_of(const struct options *options)
-{
-	const char *program = options->command ? options->command[0] : NULL;
-	const char *slash = program ? strrchr(program, '/') : NULL;
-	struct fault unread;
-
-	if (options->job)
-		return options->job;
-	if (slash)
-		program = slash + 1;
-	return program && *program && text_check("job", program, &unread) == OUTCOME_OK ? program : NULL;
-}
-
 enum outcome gates_wait(struct client *client, const char *gates, struct reply *reply)
 {
-	const char *job = job_of(&client->options);
 	struct standing standing = {
 		.gates = gates,
 		.holder = http_escape(client->holder),
-		.job = job ? http_escape(job) : NULL,
+		.job = client->job ? http_escape(client->job) : NULL,
 	};
 	struct waiting waiting = {
 		.deadline_ms = clock_ms() + client->options.wait_ms,

@@ -15,10 +15,11 @@
 
 enum { PATH_MAX_BYTES = 2200, GIVE_UP_MS = 2000 };
 
-/* What lease_close composes its requests from. */
-struct closing {
+/* What the requests of lease_close and lease_pass are composed from. */
+struct asking {
 	struct client *client;
 	const struct lease *lease;
+	const char *outer; /* token, or NULL */
 	char path[PATH_MAX_BYTES];
 };
 
@@ -30,6 +31,15 @@ void lease_init(struct lease *lease, const char *gates, const char *token)
 	*lease = (struct lease){ .gates = gates };
 	snprintf(lease->token, sizeof(lease->token), "%s", token);
 	snprintf(lease->id, sizeof(lease->id), "%.*s", LEASE_ID_LEN, digest);
+}
+
+void lease_make(struct lease *lease, const char *gates, bool is_pass)
+{
+	char token[TOKEN_MADE_LEN + 1];
+
+	token_make(token);
+	lease_init(lease, gates, token);
+	lease->is_pass = is_pass;
 }
 
 cJSON *lease_token_json(const struct lease *lease)
@@ -51,29 +61,48 @@ static void add_duration(cJSON *body, const char *name, int64_t ms)
 	json_add_text(body, name, text);
 }
 
-static void compose_close(struct waiting *waiting, struct request *request, int64_t left_ms, int64_t slice_ms)
+/* Ends a request whose members are all there. Takes the body. */
+static void finish_request(
+	struct waiting *waiting, struct request *request, cJSON *body, int64_t left_ms, int64_t slice_ms)
 {
-	const struct closing *closing = waiting->context;
-	const struct options *options = &closing->client->options;
-	cJSON *body = lease_token_json(closing->lease);
+	const struct asking *asking = waiting->context;
 
-	json_add_text(body, "holder", closing->client->holder);
-	json_add_text(body, "reason", options->reason);
-	json_add_text(body, "release", options->release);
-	json_add_text(body, "url", options->link);
-	json_add_text(body, "on_drain", options->on_drain);
-	json_add_text(body, "on_expiry", options->on_expiry);
-	add_duration(body, "ttl", options->ttl_ms);
-	add_duration(body, "max", options->max_ms);
-	add_duration(body, "drain", options->drain_ms);
-	add_duration(body, "grace", options->grace_ms);
+	json_add_text(body, "holder", asking->client->holder);
+	json_add_text(body, "reason", asking->client->options.reason);
+	add_duration(body, "ttl", asking->client->options.ttl_ms);
 	add_duration(body, "wait", left_ms);
 	add_duration(body, "timeout", slice_ms);
 	waiting->text = json_print(body);
 	cJSON_Delete(body);
 	request->method = "POST";
-	request->path = closing->path;
+	request->path = asking->path;
 	request->body = waiting->text;
+	request->lease_token = asking->outer;
+}
+
+static void compose_close(struct waiting *waiting, struct request *request, int64_t left_ms, int64_t slice_ms)
+{
+	const struct asking *asking = waiting->context;
+	const struct options *options = &asking->client->options;
+	cJSON *body = lease_token_json(asking->lease);
+
+	json_add_text(body, "release", options->release);
+	json_add_text(body, "url", options->link);
+	json_add_text(body, "on_drain", options->on_drain);
+	json_add_text(body, "on_expiry", options->on_expiry);
+	add_duration(body, "max", options->max_ms);
+	add_duration(body, "drain", options->drain_ms);
+	add_duration(body, "grace", options->grace_ms);
+	finish_request(waiting, request, body, left_ms, slice_ms);
+}
+
+static void compose_pass(struct waiting *waiting, struct request *request, int64_t left_ms, int64_t slice_ms)
+{
+	const struct asking *asking = waiting->context;
+	cJSON *body = lease_token_json(asking->lease);
+
+	json_add_text(body, "job", asking->client->job);
+	finish_request(waiting, request, body, left_ms, slice_ms);
 }
 
 enum outcome lease_give_up(struct client *client, const struct lease *lease, bool failed)
@@ -85,7 +114,7 @@ enum outcome lease_give_up(struct client *client, const struct lease *lease, boo
 
 	client->interrupted = 0;
 	client->options.reach_ms = GIVE_UP_MS;
-	outcome = lease_open(client, lease, failed, &reply);
+	outcome = lease->is_pass ? lease_release(client, lease, &reply) : lease_open(client, lease, failed, &reply);
 	reply_release(&reply);
 	if (client->interrupted)
 		outcome = OUTCOME_UNAVAILABLE;
@@ -94,22 +123,36 @@ enum outcome lease_give_up(struct client *client, const struct lease *lease, boo
 	return outcome;
 }
 
-enum outcome lease_close(struct client *client, const struct lease *lease, struct reply *reply)
+/* Asks until the lease is there; if a signal comes first it is given up again. */
+static enum outcome ask_for(struct asking *asking, struct waiting *waiting, struct reply *reply)
 {
-	struct closing closing = { .client = client, .lease = lease };
-	struct waiting waiting = {
-		.deadline_ms = clock_ms() + client->options.wait_ms,
-		.through_draining = true,
-		.compose = compose_close,
-		.context = &closing,
-	};
+	struct client *client = asking->client;
 	enum outcome outcome;
 
-	snprintf(closing.path, sizeof(closing.path), "/v1/gates/%s/close", lease->gates);
-	outcome = waiting_ask(client, &waiting, reply);
-	if (client->interrupted && lease_give_up(client, lease, false) == OUTCOME_UNAVAILABLE)
+	waiting->deadline_ms = clock_ms() + client->options.wait_ms;
+	waiting->context = asking;
+	snprintf(asking->path, sizeof(asking->path), "/v1/gates/%s/%s", asking->lease->gates,
+		asking->lease->is_pass ? "pass" : "close");
+	outcome = waiting_ask(client, waiting, reply);
+	if (client->interrupted && lease_give_up(client, asking->lease, false) == OUTCOME_UNAVAILABLE)
 		outcome = OUTCOME_UNAVAILABLE;
 	return outcome;
+}
+
+enum outcome lease_close(struct client *client, const struct lease *lease, struct reply *reply)
+{
+	struct asking asking = { .client = client, .lease = lease };
+	struct waiting waiting = { .through_draining = true, .compose = compose_close };
+
+	return ask_for(&asking, &waiting, reply);
+}
+
+enum outcome lease_pass(struct client *client, const struct lease *lease, const char *outer, struct reply *reply)
+{
+	struct asking asking = { .client = client, .lease = lease, .outer = outer };
+	struct waiting waiting = { .compose = compose_pass };
+
+	return ask_for(&asking, &waiting, reply);
 }
 
 enum outcome lease_open(struct client *client, const struct lease *lease, bool failed, struct reply *reply)
@@ -152,6 +195,14 @@ enum outcome lease_renew(struct client *client, const struct lease *lease, int64
 	add_duration(body, "ttl", ttl_ms);
 	snprintf(path, sizeof(path), "/v1/leases/%s/renew", lease->id);
 	return change(client, "POST", path, body, reply);
+}
+
+enum outcome lease_release(struct client *client, const struct lease *lease, struct reply *reply)
+{
+	char path[PATH_MAX_BYTES];
+
+	snprintf(path, sizeof(path), "/v1/leases/%s/release", lease->id);
+	return change(client, "POST", path, lease_token_json(lease), reply);
 }
 
 enum outcome lease_set_reason(struct client *client, const struct lease *lease, const char *reason, struct reply *reply)

@@ -17,10 +17,14 @@ struct lease {
 	char token[TOKEN_MAX + 1];
 	char id[LEASE_ID_LEN + 1];
 	const char *gates; /* "a,b" as the command line has them */
+	bool is_pass;
 };
 
 /* A lease of that token; its id follows from it. */
 void lease_init(struct lease *, const char *gates, const char *token);
+
+/* Likewise, with a new token: of a window, or of a pass. */
+void lease_make(struct lease *, const char *gates, bool is_pass);
 
 /* Closes the gates with the token of the lease, waiting as the options say. As waiting_ask. After a signal the
  * place in the queue, or the window, has been given up. UNAVAILABLE: it is not known whether they are closed. */
@@ -29,7 +33,14 @@ enum outcome lease_close(struct client *, const struct lease *, struct reply *);
 /* Ends the window of the token, for a deploy that failed if so. As client_ask. */
 enum outcome lease_open(struct client *, const struct lease *, bool failed, struct reply *);
 
-/* Ends the window, or gives the place in the queue up, by best effort: what is left lapses by itself. A second
+/* Takes a pass with the token of the lease, waiting as the options say; is let in where it is inside the window of an
+ * outer token, which may be NULL. As lease_close. */
+enum outcome lease_pass(struct client *, const struct lease *, const char *outer, struct reply *);
+
+/* Ends the pass. As client_ask. */
+enum outcome lease_release(struct client *, const struct lease *, struct reply *);
+
+/* Ends the lease, or gives the place in the queue up, by best effort: what is left lapses by itself. A second
  * signal ends this too. UNAVAILABLE: it is not known what came of it. */
 enum outcome lease_give_up(struct client *, const struct lease *, bool failed);
 

@@ -7,13 +7,15 @@
 #include "base/duration.h"
 #include "base/names.h"
 
-enum { NUMBER_MAX = 1000, CODE_MAX = 255, NAME_MAX_BYTES = 40 };
+enum { NUMBER_MAX = 1000, CODE_MAX = 255, PID_MAX = 4194304, NAME_MAX_BYTES = 40 };
 
 void options_init(struct options *options)
 {
 	*options = (struct options){
 		.exit_code = -1,
 		.limit = -1,
+		.tries = -1,
+		.while_pid = -1,
 		.reach_ms = -1,
 		.wait_ms = -1,
 		.ttl_ms = -1,
@@ -32,9 +34,15 @@ static void *member_of(struct options *options, const struct option_row *row)
 static enum outcome read_number(
 	const char *text, const struct option_row *row, const char *name, int64_t *number, struct fault *fault)
 {
-	long long least = row->type == OPTION_CODE ? 0 : 1, most = row->type == OPTION_CODE ? CODE_MAX : NUMBER_MAX;
+	static const struct {
+		long long least, most;
+	} bounds[] = {
+		[OPTION_NUMBER] = { 1, NUMBER_MAX },
+		[OPTION_CODE] = { 0, CODE_MAX },
+		[OPTION_PID] = { 1, PID_MAX },
+	};
+	long long least = bounds[row->type].least, most = bounds[row->type].most, value;
 	char *end;
-	long long value;
 
 	errno = 0;
 	value = strtoll(text, &end, 10);
@@ -75,6 +83,7 @@ static enum outcome read_value(
 		return OUTCOME_OK;
 	case OPTION_NUMBER:
 	case OPTION_CODE:
+	case OPTION_PID:
 		return read_number(text, row, name, member, fault);
 	case OPTION_DURATION:
 	case OPTION_LIFE:

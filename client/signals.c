@@ -61,6 +61,20 @@ void signals_take_all(struct signals *signals)
 	listen_for(signals, &set);
 }
 
+void signals_take_few(struct signals *signals)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	add_wanted(&set, interrupting, sizeof(interrupting) / sizeof(*interrupting));
+	listen_for(signals, &set);
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(passed_on) / sizeof(*passed_on); i++)
+		if (!sigismember(&signals->before, passed_on[i]))
+			sigaddset(&set, passed_on[i]);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int signals_next(struct signals *signals)
 {
 	struct signalfd_siginfo info;

@@ -15,8 +15,9 @@ struct signals {
 /* Blocks what interrupts waiting (HUP INT QUIT TERM USR1 USR2) and SIGCHLD, ignores SIGPIPE. */
 void signals_init(struct signals *);
 
-/* From now on also takes what is only passed on to a command: WINCH CONT TSTP. */
+/* From now on also takes what is only passed on to a command: WINCH CONT TSTP; and no longer. */
 void signals_take_all(struct signals *);
+void signals_take_few(struct signals *);
 
 /* The next signal that came, or 0. Never blocks. */
 int signals_next(struct signals *);

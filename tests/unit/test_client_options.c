@@ -34,14 +34,14 @@ static void test_options__any_order_and_either_form(void **state)
 		struct options options;
 		struct fault fault;
 
-		assert_int_equal(read_words("close", orders[i], &options, &fault), OUTCOME_OK);
+		assert_int_equal(read_words("deploy", orders[i], &options, &fault), OUTCOME_OK);
 		assert_int_equal(options.argument_count, 1);
 		assert_string_equal(options.argument[0], "production");
 		assert_string_equal(options.reason, "a b");
 		assert_int_equal(options.wait_ms, 90000);
 		assert_int_equal(options.exit_code, 9);
 		assert_true(options.quiet);
-		assert_int_equal(options.ttl_ms, 30 * 60 * 1000);
+		assert_int_equal(options.ttl_ms, 15 * 1000);
 		assert_int_equal(options.max_ms, -1);
 	}
 }
@@ -71,6 +71,8 @@ static const struct bad {
 	{ "close", { "a", "--ttl" }, "--ttl wants a value: DURATION" },
 	{ "close", { "a", "--ttl", "30" }, "unit" },
 	{ "close", { "a", "--ttl", "0s" }, "--ttl" },
+	{ "close", { "a", "--while-pid", "0" }, "--while-pid wants a number from 1 to 4194304, not \"0\"" },
+	{ "close", { "a", "--while-pid", "self" }, "--while-pid wants a number" },
 	{ "close", { "a", "--on-drain", "maybe" }, "--on-drain wants one of abort|proceed|stop, not \"maybe\"" },
 	{ "close", { "a", "--on-drain", "abort|proceed" }, "--on-drain wants one of" },
 	{ "close", { "a", "--reason", "two\nlines" }, "--reason" },
