@@ -192,3 +192,53 @@ char *json_print_text(const cJSON *value)
 		die("out of memory");
 	return text;
 }
+
+/* The number that belongs to the member whose name ends before this quote, if the time that it tells moves: by that much a
+ * millisecond. NULL for anything else: in a text that looks alike a quote would stand behind a backslash, and no colon here. */
+static const char *moving_number(const char *text, const char *quote, int64_t *pace)
+{
+	static const struct {
+		const char *ending;
+		int64_t pace;
+	} times[] = { { "_in_ms", -1 }, { "_ago_ms", 1 } };
+
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
+		size_t length = strlen(times[i].ending);
+		const char *at = quote + 1;
+
+		if ((size_t)(quote - text) <= length || memcmp(quote - length, times[i].ending, length) != 0)
+			continue;
+		at += strspn(at, " \t\r\n");
+		if (*at++ != ':')
+			return NULL;
+		at += strspn(at, " \t\r\n");
+		*pace = times[i].pace;
+		return strchr("-0123456789", *at) ? at : NULL;
+	}
+	return NULL;
+}
+
+char *json_later(const char *text, int64_t ms)
+{
+	const char *copied = text;
+	char *later = NULL;
+	size_t size;
+	FILE *out = or_die(open_memstream(&later, &size));
+
+	for (const char *quote = strchr(text, '"'); quote; quote = strchr(quote + 1, '"')) {
+		int64_t pace, number;
+		const char *at = moving_number(text, quote, &pace);
+		char *end;
+
+		if (!at)
+			continue;
+		number = strtoll(at, &end, 10);
+		fwrite(copied, 1, (size_t)(at - copied), out);
+		fprintf(out, "%" PRId64, number + pace * ms);
+		copied = end;
+	}
+	fputs(copied, out);
+	if (fclose(out) != 0)
+		die("out of memory");
+	return later;
+}

@@ -23,6 +23,10 @@ void json_add_raw(struct cJSON *object, const char *name, const char *json);
 const char *json_text(const struct cJSON *, const char *path);
 int64_t json_number(const struct cJSON *, const char *path, int64_t fallback);
 
+/* The same text as it is ms later: each number in a member whose name ends in "_in_ms" is smaller by that, and each in one that
+ * ends in "_ago_ms" is larger. text is valid JSON. The result is the caller's (free). Dies for lack of memory. */
+char *json_later(const char *text, int64_t ms);
+
 /* Prints without white space. The result is the caller's (free). Dies for lack of memory. */
 char *json_print(const struct cJSON *);
 

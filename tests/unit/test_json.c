@@ -187,6 +187,29 @@ static void test_json__text_lines(void **state)
 	}
 }
 
+static void test_json__later_moves_the_times_that_pass_and_nothing_else(void **state)
+{
+	static const struct {
+		const char *json, *later;
+	} cases[] = {
+		{ "{\"expires_in_ms\" : 3000, \"ttl_ms\" : 3000}", "{\"expires_in_ms\" : 1750, \"ttl_ms\" : 3000}" },
+		{ "{\"created_ago_ms\":5,\"opens_in_ms\":null}", "{\"created_ago_ms\":1255,\"opens_in_ms\":null}" },
+		{ "{\"a\":{\"b_in_ms\":\n -7}}", "{\"a\":{\"b_in_ms\":\n -1257}}" },
+		{ "{\"x\":\"y_in_ms\",\"z\":\"in_ms\\\":9\"}", "{\"x\":\"y_in_ms\",\"z\":\"in_ms\\\":9\"}" },
+		{ "{\"x\":\"y_in_ms\\\":9\"}", "{\"x\":\"y_in_ms\\\":9\"}" },
+		{ "\"_in_ms\"", "\"_in_ms\"" },
+		{ "{}", "{}" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		char *later = json_later(cases[i].json, 1250);
+
+		assert_string_equal(later, cases[i].later);
+		free(later);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +220,7 @@ int main(void)
 		cmocka_unit_test(test_json__members_by_path),
 		cmocka_unit_test(test_json__null_text_adds_nothing),
 		cmocka_unit_test(test_json__text_lines),
+		cmocka_unit_test(test_json__later_moves_the_times_that_pass_and_nothing_else),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
