@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <libpq-fe.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ struct batch {
 	int64_t number;
 	bool serves, doubt;		/* doubt: the account has to be read again */
 	bool everything;		/* the next settle looks at everything held */
-	struct changes queue, aboard;
+	struct changes queues[TURN_COUNT], aboard;
 	bool in_flight;
 	struct flight flight, audit;
 	struct change *cursor;		/* aboard, whose result comes next */
@@ -65,7 +66,8 @@ struct batch *batch_new(struct uv_loop_s *loop, const struct batch_terms *terms)
 	struct batch *b = or_die(calloc(1, sizeof(*b)));
 
 	b->terms = *terms;
-	changes_init(&b->queue);
+	for (int i = 0; i < TURN_COUNT; i++)
+		changes_init(&b->queues[i]);
 	changes_init(&b->aboard);
 	for (int i = 0; i < 2; i++)
 		aftermath_init(&b->after[i], terms->session, after_landed, b);
@@ -90,11 +92,17 @@ void batch_start(struct batch *b, int64_t number)
 	account_clear(b->terms.account);
 }
 
+static void fail_queues(struct batch *b)
+{
+	for (int i = 0; i < TURN_COUNT; i++)
+		changes_fail(&b->queues[i], OUTCOME_UNAVAILABLE);
+}
+
 void batch_halt(struct batch *b)
 {
 	b->serves = false;
 	account_clear(b->terms.account);
-	changes_fail(&b->queue, OUTCOME_UNAVAILABLE);
+	fail_queues(b);
 }
 
 void batch_stop(struct batch *b)
@@ -106,7 +114,7 @@ void batch_stop(struct batch *b)
 void batch_add(struct batch *b, struct change *change)
 {
 	change->alone = false;
-	changes_add(&b->queue, change);
+	changes_add(&b->queues[change->turn], change);
 }
 
 bool batch_held_up(const struct batch *b)
@@ -220,6 +228,19 @@ static void committed(struct batch *b)
 		b->composing = b->composing == &b->after[0] ? &b->after[1] : &b->after[0];
 }
 
+/* What was aboard goes before what came since. */
+static void queue_again(struct batch *b)
+{
+	struct changes again[TURN_COUNT];
+
+	for (int i = 0; i < TURN_COUNT; i++)
+		changes_init(&again[i]);
+	for (struct change *c; (c = changes_take(&b->aboard));)
+		changes_add(&again[c->turn], c);
+	for (int i = 0; i < TURN_COUNT; i++)
+		changes_put_back(&b->queues[i], &again[i]);
+}
+
 /* Rolled back: what begin could not do goes again as it was; where a change or settle raised, each goes alone, so that only the
  * culprit fails. Advisory locks do not roll back: the account is read again. */
 static void rolled_back(struct batch *b)
@@ -241,7 +262,7 @@ static void rolled_back(struct batch *b)
 		c->body = NULL;
 		c->alone |= b->trouble == CHANGE_FAILED;
 	}
-	changes_put_back(&b->queue, &b->aboard);
+	queue_again(b);
 	if (b->trouble == BEGIN_FAILED) {
 		if (!b->held_up_since_ms)
 			b->held_up_since_ms = b->flight.due_ms - b->flight.deadline_ms;
@@ -303,23 +324,37 @@ static void send_audit(struct batch *b, const char *number)
 
 /* Sending. */
 
-/* Takes aboard what goes out together: a change that is to go alone does. */
+/* Takes aboard what goes out together: a change that is to go alone does. However many others there are, expiry has room. */
 static void board(struct batch *b)
 {
+	static const enum turn order[TURN_COUNT] = { TURN_FIRST, TURN_AS_IT_COMES, TURN_LAST };
+	bool alone = false;
 	unsigned count = 0;
 
-	while (b->queue.first && count < CHANGES_MAX && !(count && b->queue.first->alone)) {
-		struct change *change = changes_take(&b->queue);
+	for (int i = 0; i < TURN_COUNT; i++) {
+		struct changes *queue = &b->queues[order[i]];
+		unsigned room = order[i] == TURN_LAST ? UINT_MAX : CHANGES_MAX;
 
-		changes_add(&b->aboard, change);
-		change->settling = false;
-		change->body = NULL;
-		b->everything |= change->everything;
-		count++;
-		if (change->alone)
-			break;
+		while (queue->first && count < room && !alone && !(count && queue->first->alone)) {
+			struct change *change = changes_take(queue);
+
+			changes_add(&b->aboard, change);
+			change->settling = false;
+			change->body = NULL;
+			b->everything |= change->everything;
+			alone = change->alone;
+			count++;
+		}
 	}
 	b->cursor = b->aboard.first;
+}
+
+static bool queued(const struct batch *b)
+{
+	for (int i = 0; i < TURN_COUNT; i++)
+		if (b->queues[i].first)
+			return true;
+	return false;
 }
 
 static void send_batch(struct batch *b, const char *number)
@@ -347,10 +382,10 @@ void batch_send(struct batch *b)
 {
 	char number[24];
 
-	if (!b->queue.first || b->in_flight || b->pausing)
+	if (!queued(b) || b->in_flight || b->pausing)
 		return;
 	if (!b->serves || !session_serves(b->terms.session)) {
-		changes_fail(&b->queue, OUTCOME_UNAVAILABLE);
+		fail_queues(b);
 		return;
 	}
 	/* The one being composed next must have landed: two in flight are one more than anybody needs. */

@@ -6,14 +6,23 @@
 
 #include "base/outcome.h"
 
+/* A batch decides its changes in the order they came, but for these. If you add one, also give it its place in the batch. */
+enum turn {
+	TURN_AS_IT_COMES,
+	TURN_FIRST,			/* renewals: what somebody wants to keep must not end because others were quicker */
+	TURN_LAST,			/* expiry */
+	TURN_COUNT
+};
+
 struct change {
 	const char *statement;		/* "change_close" */
 	const char *request;		/* its one JSON object; the owner's, unchanged until done() */
 	const char *close;		/* id of the lease where settle tells how it came out; else NULL */
+	enum turn turn;
 	bool after_drop;		/* the answer waits until the locks that nobody wants any more are dropped */
 	bool everything;		/* settle everything this session holds, not only what the batch touched */
 	bool once;			/* not to be asked again where the outcome of the first time is unknown */
-	/* body is JSON or NULL, valid during the call. UNAVAILABLE: the session is not up, or was lost before the outcome
+	/* body is JSON, or what else the change says that it is, or NULL, valid during the call. UNAVAILABLE: the session is not up, or was lost before the outcome
 	 * was known; the same change may be added again. */
 	void (*done)(struct change *, enum outcome, const char *body);
 	/* The batch's: */
