@@ -30,19 +30,23 @@ struct asking {
 static const struct {
 	const char *statement;
 	bool after_drop;		/* the answer promises that the gate is free */
+	enum turn turn;
 } changes[CHANGE_COUNT] = {
-	[CHANGE_CLOSE] = { "change_close", false },
-	[CHANGE_PASS] = { "change_pass", false },
-	[CHANGE_OPEN] = { "change_open", true },
-	[CHANGE_FORCE_OPEN] = { "change_force_open", true },
-	[CHANGE_RENEW] = { "change_renew", false },
-	[CHANGE_RELEASE] = { "change_release", true },
-	[CHANGE_AMEND] = { "change_amend", false },
-	[CHANGE_UNCLAIM] = { "change_unclaim", false },
-	[CHANGE_TICK] = { "change_tick", false },
-	[CHANGE_JOBS_WAIT] = { "change_jobs_wait", false },
-	[CHANGE_LEAVE] = { "change_leave", true },
-	[CHANGE_FORGET] = { "change_forget", false },
+	[CHANGE_CLOSE] = { "change_close", false, TURN_AS_IT_COMES },
+	[CHANGE_PASS] = { "change_pass", false, TURN_AS_IT_COMES },
+	[CHANGE_OPEN] = { "change_open", true, TURN_AS_IT_COMES },
+	[CHANGE_FORCE_OPEN] = { "change_force_open", true, TURN_AS_IT_COMES },
+	[CHANGE_RENEW] = { "change_renew", false, TURN_FIRST },
+	[CHANGE_RELEASE] = { "change_release", true, TURN_AS_IT_COMES },
+	[CHANGE_ATTACH] = { "change_attach", false, TURN_AS_IT_COMES },
+	[CHANGE_AMEND] = { "change_amend", false, TURN_AS_IT_COMES },
+	[CHANGE_RENEW_ATTACHED] = { "change_renew_attached", false, TURN_FIRST },
+	[CHANGE_DETACH] = { "change_detach", false, TURN_AS_IT_COMES },
+	[CHANGE_UNCLAIM] = { "change_unclaim", false, TURN_AS_IT_COMES },
+	[CHANGE_TICK] = { "change_tick", false, TURN_LAST },
+	[CHANGE_JOBS_WAIT] = { "change_jobs_wait", false, TURN_AS_IT_COMES },
+	[CHANGE_LEAVE] = { "change_leave", true, TURN_AS_IT_COMES },
+	[CHANGE_FORGET] = { "change_forget", false, TURN_AS_IT_COMES },
 };
 
 static const char *const reads[READ_COUNT] = {
@@ -156,6 +160,7 @@ static struct asking *change_start(struct keeper *k, struct call *call, enum cha
 	asking->change = (struct change){ .statement = changes[kind].statement,
 		.request = request,
 		.after_drop = changes[kind].after_drop,
+		.turn = changes[kind].turn,
 		.done = changed };
 	/* Asked twice without the lease it means, it would end the next window. */
 	asking->change.once = kind == CHANGE_FORCE_OPEN && !strstr(request, "\"lease\"");
@@ -168,6 +173,8 @@ void keeper_change(struct keeper *k, struct call *call, enum change_kind kind, c
 {
 	if (kind == CHANGE_CLOSE)
 		closing_start(k, call, request);
+	else if (kind == CHANGE_ATTACH)
+		attached_start(k, call, request);
 	else if (kind == CHANGE_PASS)
 		passing_start(k, call, request);
 	else

@@ -157,6 +157,7 @@ struct keeper *keeper_new(struct uv_loop_s *loop, const struct config *config, c
 	k->snapshot = snapshot_new(k->members[SEAT_READS].session, log);
 	k->reads = reads_new(k->members[SEAT_READS].session, log);
 	k->waiters = waiters_new();
+	rounds_start(k);
 	uv_idle_init(loop, &k->idle);
 	k->idle.data = k;
 	uv_timer_init(loop, &k->parting);
@@ -171,6 +172,7 @@ void keeper_free(struct keeper *k)
 	snapshot_free(k->snapshot);
 	reads_free(k->reads);
 	waiters_free(k->waiters);
+	rounds_free(k);
 	account_release(&k->account);
 	looking_forget(k);
 	free(k->touch);
@@ -217,6 +219,7 @@ static void go(struct keeper *k)
 		return;
 	k->gone = true;
 	ticking_stop(k);
+	rounds_stop(k);
 	members_stop(k);
 	batch_stop(k->batch);
 	snapshot_send(k->snapshot);

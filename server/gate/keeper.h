@@ -6,6 +6,7 @@
 #define GATE_KEEPER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/outcome.h"
@@ -27,8 +28,19 @@ struct answer {
 	const char *detail;
 };
 
+/* What the holder of an attached lease is told. Valid only while told() runs. */
+struct news {
+	/* attached, renewed, closing, stop or lost; NULL: the lease was not renewed, and nothing is known of it. */
+	const char *kind;
+	const char *lease;		/* JSON, of so many bytes */
+	size_t size;
+	uint64_t of_ns;			/* times left count from this uv_hrtime(), which was before they were asked for */
+};
+
 struct call {
 	void (*answered)(struct call *, const struct answer *);
+	/* Of CHANGE_ATTACH alone, once the lease is attached: any number of times before answered(), and as that runs. */
+	void (*told)(struct call *, const struct news *);
 	struct task *task;		/* the keeper's */
 };
 
@@ -43,8 +55,12 @@ enum change_kind {
 	CHANGE_FORCE_OPEN,	/* gate reason by lease: OK, HELD, NOT_HOLDER, GONE */
 	CHANGE_RENEW,		/* id digest ttl_ms: OK, NOT_FOUND, NOT_HOLDER, GONE */
 	CHANGE_RELEASE,		/* id digest: OK, NOT_FOUND, NOT_HOLDER, GONE */
+	CHANGE_ATTACH,		/* id digest: NOT_FOUND, NOT_HOLDER, GONE; else it is told news, and OK once there is no more: it
+				 * is lost, another attach has taken its place, or this replica leaves */
 	CHANGE_AMEND,		/* id digest (absent: as admin) reason url max_ms: OK, NOT_FOUND, NOT_HOLDER, GONE */
 	/* From here on the keeper's own, never asked from outside. */
+	CHANGE_RENEW_ATTACHED,
+	CHANGE_DETACH,
 	CHANGE_UNCLAIM,
 	CHANGE_TICK,
 	CHANGE_JOBS_WAIT,
@@ -92,7 +108,7 @@ struct wait_terms {
 };
 void keeper_wait(struct keeper *, struct call *, struct gates *, const struct wait_terms *);
 
-/* A change. A CLOSE waits in the queue, and a PASS before its gates, as wait_ms and timeout_ms say. request is a JSON object;
+/* A change. An ATTACH stays until its client hangs up or there is no more to tell. A CLOSE waits in the queue, and a PASS before its gates, as wait_ms and timeout_ms say. request is a JSON object;
  * it is taken. */
 void keeper_change(struct keeper *, struct call *, enum change_kind, char *request);
 

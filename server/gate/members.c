@@ -16,7 +16,8 @@ enum { REGISTRATION_MS = 10000, AGAIN_MS = 100 };
 
 static const char *const locks_statements[] = { "register_locks", "held_locks", "begin", "settle", "after",
 	"change_close", "change_pass", "change_open", "change_force_open", "change_renew", "change_release",
-	"change_amend", "change_unclaim", "change_tick", "change_jobs_wait", "change_leave", "change_forget", NULL };
+	"change_amend", "change_attach", "change_renew_attached", "change_detach", "change_unclaim", "change_tick",
+	"change_jobs_wait", "change_leave", "change_forget", NULL };
 static const char *const reads_statements[] = { "register_helper", "snapshot", "outsiders", "read_gates", "read_gate",
 	"read_lease", "read_events", "read_replicas", "clear_way", NULL };
 static const char *const listen_statements[] = { "register_helper", "listen", NULL };
@@ -38,6 +39,7 @@ static void locks_up(struct member *m)
 {
 	batch_start(m->keeper->batch, m->number);
 	ticking_begin_anew(m->keeper);
+	rounds_begin_anew(m->keeper);
 }
 
 /* What was announced while nobody listened is lost: all look for themselves. */

@@ -13,6 +13,7 @@
 #include "pg/account.h"
 #include "pg/session.h"
 
+struct attachments;
 struct batch;
 struct cJSON;
 struct change;
@@ -63,6 +64,7 @@ struct keeper {
 	struct snapshot *snapshot;
 	struct reads *reads;
 	struct waiters *waiters;
+	struct attachments *attachments;
 	struct task_list tasks;			/* oldest first */
 	void *noted;				/* ids of windows of which the rows know that jobs wait: a tree of search.h */
 	unsigned noted_count;
@@ -73,6 +75,7 @@ struct keeper {
 	char *touch;				/* gates that others announced, by commas, for the next tick */
 	char *reported;				/* the waiting jobs as last told to the rows */
 	int64_t last_claim;
+	uint64_t hints;				/* how often gates were announced so far */
 	bool leaving, gone;
 	uv_timer_t parting;			/* bounds the handing over */
 };
@@ -108,6 +111,14 @@ struct gates *gates_of_list(const struct cJSON *);
 
 /* closing: the tasks behind CHANGE_CLOSE; request is taken. */
 void closing_start(struct keeper *, struct call *, char *request);
+
+/* attached: the tasks behind CHANGE_ATTACH; request is taken. rounds: what renews them, in the keeper's life and anew whenever the
+ * locks session has come back. */
+void attached_start(struct keeper *, struct call *, char *request);
+void rounds_start(struct keeper *);
+void rounds_begin_anew(struct keeper *);
+void rounds_stop(struct keeper *);
+void rounds_free(struct keeper *);
 
 /* ticking: expiry, stamps, the sweep and what others announced. */
 void ticking_start(struct keeper *);

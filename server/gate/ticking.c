@@ -93,9 +93,11 @@ static void tick(uv_timer_t *timer)
 	t = or_die(calloc(1, sizeof(*t)));
 	t->keeper = k;
 	t->request = request_of(k);
-	t->change = (struct change){
-		.statement = change_statement(CHANGE_TICK), .request = t->request, .everything = true, .done = ticked
-	};
+	t->change = (struct change){ .statement = change_statement(CHANGE_TICK),
+		.request = t->request,
+		.turn = TURN_LAST,
+		.everything = true,
+		.done = ticked };
 	k->ticking = &t->change;
 	batch_add(k->batch, &t->change);
 	keeper_nudge(k);
@@ -140,6 +142,7 @@ void ticking_hear(struct keeper *k, const char *gates, bool from_others)
 {
 	bool asked = *gates == '!';
 
+	k->hints++;
 	if (!asked)
 		wake_all(k, gates);
 	if (from_others && (asked || k->account.count)) {

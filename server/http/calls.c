@@ -269,6 +269,15 @@ enum outcome call_pass(struct request *request, struct fault *fault)
 	return hand_change(request, object, STAY_LONG, fault);
 }
 
+enum outcome call_attach(struct request *request, struct fault *fault)
+{
+	enum outcome outcome;
+	cJSON *object;
+
+	outcome = make_object(request, &object, fault);
+	return outcome == OUTCOME_OK ? hand_change(request, object, STAY_LONG, fault) : outcome;
+}
+
 enum outcome call_change(struct request *request, struct fault *fault)
 {
 	enum outcome outcome;

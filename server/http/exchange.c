@@ -37,7 +37,8 @@ static enum MHD_Result send_reply(struct request *request)
 	if (!response)
 		return MHD_NO;
 	request->response = NULL;
-	client_enter(request->client, CLIENT_REPLY, uv_now(request->desk->loop));
+	client_enter(request->client, request->place == PLACE_STREAM ? CLIENT_BUSY : CLIENT_REPLY,
+		uv_now(request->desk->loop));
 	request->desk->resumed = true;
 	result = MHD_queue_response(request->connection, (unsigned)request->status, response);
 	MHD_destroy_response(response);
@@ -148,7 +149,7 @@ enum MHD_Result exchange_handle(void *context, struct MHD_Connection *connection
 	}
 	if (request->place == PLACE_ARRIVING && serve(request, &fault) != OUTCOME_OK)
 		request_refuse(request, &fault);
-	return request->place == PLACE_ANSWERED ? send_reply(request) : MHD_YES;
+	return request->place == PLACE_KEEPER ? MHD_YES : send_reply(request);
 }
 
 void exchange_end(
@@ -162,7 +163,7 @@ void exchange_end(
 	client_enter(client_of(connection), CLIENT_IDLE, uv_now(desk->loop));
 	if (!request)
 		return;
-	if (request->place == PLACE_KEEPER)
-		request_hang_up(request);	/* it lingered, and its client is gone */
+	if (request->place == PLACE_KEEPER || request->place == PLACE_STREAM)
+		request_hang_up(request);	/* it lingered, or was a stream, and its client is gone */
 	request_free(request);
 }

@@ -10,6 +10,8 @@
 #include "base/json.h"
 #include "http/problem.h"
 
+enum { STREAM_BYTES = 1024 };		/* that leave at once */
+
 bool reply_prefers_text(const char *accept)
 {
 	return accept && strcasestr(accept, "text/plain") && !strcasestr(accept, "json");
@@ -21,6 +23,22 @@ static bool add_headers(struct MHD_Response *response, const struct reply_terms 
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") == MHD_YES &&
 		MHD_add_response_header(response, "X-Request-Id", terms->request_id) == MHD_YES &&
 		(!terms->close || MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES);
+}
+
+/* nginx would keep events back until it has a page of them. */
+struct MHD_Response *reply_stream(
+	const struct reply_terms *terms, ssize_t (*read)(void *, uint64_t, char *, size_t), void *context)
+{
+	struct MHD_Response *response =
+		MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, STREAM_BYTES, read, context, NULL);
+
+	if (response &&
+		(!add_headers(response, terms, "text/event-stream") ||
+			MHD_add_response_header(response, "X-Accel-Buffering", "no") != MHD_YES)) {
+		MHD_destroy_response(response);
+		return NULL;
+	}
+	return response;
 }
 
 /* Makes a response of text, which it copies. */

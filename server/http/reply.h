@@ -3,6 +3,9 @@
 #define HTTP_REPLY_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "base/outcome.h"
 
@@ -22,6 +25,10 @@ struct MHD_Response *reply_json(const struct reply_terms *, const char *json);
 
 /* A refusal. */
 struct MHD_Response *reply_problem(const struct reply_terms *, const struct problem *);
+
+/* A reply that goes on: server-sent events, as libmicrohttpd's content reader hands them out. */
+struct MHD_Response *reply_stream(
+	const struct reply_terms *, ssize_t (*read)(void *, uint64_t position, char *, size_t), void *context);
 
 /* Whether a client with this header prefers text/plain to JSON. accept may be NULL. */
 bool reply_prefers_text(const char *accept);

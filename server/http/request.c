@@ -12,6 +12,7 @@
 #include "http/problem.h"
 #include "http/reply.h"
 #include "http/route.h"
+#include "http/stream.h"
 #include "http/watch.h"
 
 enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024, LINGERING_MAX = 256 };
@@ -41,6 +42,7 @@ void request_free(struct request *request)
 {
 	if (request->response)
 		MHD_destroy_response(request->response);
+	stream_free(request->stream);
 	params_release(&request->params);
 	request->desk->count--;
 	free(request->path);
@@ -90,6 +92,17 @@ static void resume(struct request *request)
 	request->desk->resumed = true;
 }
 
+/* The stream of a request that the keeper is through with: ends once all is sent, or now, if its client is gone. */
+static void leave_stream(struct request *request)
+{
+	if (request->place == PLACE_ABANDONED) {
+		stream_break(request->stream);
+		return;
+	}
+	client_enter(request->client, CLIENT_REPLY, uv_now(request->desk->loop));
+	stream_end(request->stream);
+}
+
 /* Moves a request; what holds in a place is made to hold here. */
 static void request_move(struct request *request, enum place place)
 {
@@ -107,12 +120,17 @@ static void request_move(struct request *request, enum place place)
 		desk->waiting += request->waits;
 		if (request->waits)
 			request->watch = watch_new(desk->loop, request->client->fd, on_hang_up, request);
-	} else if (from == PLACE_KEEPER) {
+	} else if (place == PLACE_STREAM) {
+		resume(request);
+	} else if (from == PLACE_KEEPER || from == PLACE_STREAM) {
 		desk->waiting -= request->waits;
 		watch_free(request->watch);
 		request->watch = NULL;
 		LIST_REMOVE(request, entry);
-		resume(request);
+		if (from == PLACE_KEEPER)
+			resume(request);
+		else
+			leave_stream(request);
 	}
 }
 
@@ -158,7 +176,17 @@ static void answer(struct request *request, enum outcome outcome, struct MHD_Res
 	request->response = response;
 	request->status = outcome_row(outcome)->status;
 	log_reply(request, outcome, id);
-	request_move(request, PLACE_ANSWERED);
+	request_move(request, request->stream ? PLACE_STREAM : PLACE_ANSWERED);
+}
+
+static void begin_stream(struct request *request)
+{
+	char buffer[32];
+	const char *id = id_of(request, buffer);
+	struct reply_terms terms = terms_of(request, id);
+
+	request->stream = stream_new(request->connection, request->client->fd, &request->desk->resumed);
+	answer(request, OUTCOME_OK, stream_reply(request->stream, &terms), id);
 }
 
 /* The lease with its token, for whoever made it. */
@@ -195,6 +223,17 @@ void request_refuse(struct request *request, const struct fault *fault)
 	refuse(request, &(struct problem){ .outcome = fault->outcome, .detail = fault->detail });
 }
 
+static void on_told(struct call *call, const struct news *news)
+{
+	struct request *request = (struct request *)call;
+
+	if (!request->stream)
+		begin_stream(request);
+	stream_say(request->stream,
+		&(struct stream_event){
+			.kind = news->kind, .data = news->lease, .size = news->size, .of_ns = news->of_ns });
+}
+
 static void on_answered(struct call *call, const struct answer *answered)
 {
 	struct request *request = (struct request *)call;
@@ -205,6 +244,10 @@ static void on_answered(struct call *call, const struct answer *answered)
 		.advice = request->route->advice,
 	};
 
+	if (request->stream) {
+		request_move(request, PLACE_ANSWERED);
+		return;
+	}
 	if (outcome_row(answered->outcome)->status < 300) {
 		request_reply(request, answered->outcome, answered->body ? answered->body : "{}");
 		return;
@@ -226,6 +269,7 @@ enum outcome request_hand_over(struct request *request, enum stay stay, struct f
 	request->waits = stay == STAY_LONG;
 	request->lingers = stay == STAY_MOMENT && desk->lingering < LINGERING_MAX;
 	request->call.answered = on_answered;
+	request->call.told = on_told;
 	request_move(request, PLACE_KEEPER);
 	return OUTCOME_OK;
 }

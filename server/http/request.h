@@ -1,7 +1,8 @@
 /* request: one request from its first line to its reply.
  * It is in one place at a time, and request_move alone moves it: with libmicrohttpd while it arrives, with the keeper while
  * its connection is suspended or lingers, and again with libmicrohttpd once it is answered or its client is gone.
- * One that lingers is called again with each round of libmicrohttpd, and says that there is nothing yet. */
+ * One that lingers is called again with each round of libmicrohttpd, and says that there is nothing yet.
+ * One whose reply is a stream is with both: the keeper has more to tell, and libmicrohttpd sends it. */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 
@@ -24,6 +25,7 @@ struct gates;
 struct log;
 struct request;
 struct route;
+struct stream;
 
 LIST_HEAD(request_list, request);
 
@@ -43,7 +45,7 @@ struct desk {
 	bool leaving;			/* /readyz says so; connections are not kept */
 };
 
-enum place { PLACE_ARRIVING, PLACE_KEEPER, PLACE_ANSWERED, PLACE_ABANDONED };
+enum place { PLACE_ARRIVING, PLACE_KEEPER, PLACE_STREAM, PLACE_ANSWERED, PLACE_ABANDONED };
 
 /* How long a request stays with the keeper. */
 enum stay {
@@ -57,7 +59,7 @@ struct request {
 	struct desk *desk;
 	struct client *client;
 	struct MHD_Connection *connection;
-	LIST_ENTRY(request) entry;		/* while it is with the keeper */
+	LIST_ENTRY(request) entry;		/* while it is with the keeper, be it as a stream */
 	enum place place;
 	bool seen;				/* its header has been read */
 	bool lingers;				/* with the keeper, not suspended */
@@ -77,6 +79,7 @@ struct request {
 	char *token;				/* to be told with the lease, or NULL */
 	char *inside;				/* digest of the token that it acts under, or NULL */
 	struct watch *watch;			/* for its client's hang-up */
+	struct stream *stream;			/* the reply, where that goes on; else NULL */
 	uint64_t number, began_ns;
 	int status;				/* of the response */
 	struct MHD_Response *response;

@@ -56,6 +56,8 @@ static const struct param renew_params[] = { { "token", PARAM_TOKEN, "digest", P
 
 static const struct param release_params[] = { { "token", PARAM_TOKEN, "digest", PARAM_REQUIRED, 0, 0, NULL }, END };
 
+static const struct param attach_params[] = { { "token", PARAM_TOKEN, "digest", PARAM_REQUIRED, 0, 0, NULL }, END };
+
 static const struct param amend_params[] = { { "token", PARAM_TOKEN, "digest", 0, 0, 0, NULL },
 	{ "reason", PARAM_TEXT, "reason", 0, 0, 0, NULL }, { "url", PARAM_URL, "url", 0, 0, 0, NULL },
 	{ "max", PARAM_DURATION, "max_ms", 0, 0, 0, NULL }, END };
@@ -91,6 +93,7 @@ const struct route routes[] = {
 	{ "PATCH", "/v1/leases/{id}", amend_params, call_change, CHANGE_AMEND, true, NULL, NO_LEASE },
 	{ "POST", "/v1/leases/{id}/renew", renew_params, call_change, CHANGE_RENEW, true, NULL, NO_LEASE },
 	{ "POST", "/v1/leases/{id}/release", release_params, call_change, CHANGE_RELEASE, true, NULL, NO_LEASE },
+	{ "GET", "/v1/leases/{id}/attach", attach_params, call_attach, CHANGE_ATTACH, false, NULL, NO_LEASE },
 	{ "GET", "/v1/events", events_params, call_read, READ_EVENTS, false, NULL, NULL },
 	{ "GET", "/v1/replicas", no_params, call_read, READ_REPLICAS, false, NULL, NULL },
 	{ "GET", "/healthz", no_params, call_health, 0, false, NULL, NULL },

@@ -26,6 +26,7 @@ static void test_routes__each_request_finds_its_row(void **state)
 		{ "PATCH", "/v1/leases/0a", "/v1/leases/{id}", "0a" },
 		{ "POST", "/v1/leases/0a/renew", "/v1/leases/{id}/renew", "0a" },
 		{ "POST", "/v1/leases/0a/release", "/v1/leases/{id}/release", "0a" },
+		{ "GET", "/v1/leases/0a/attach", "/v1/leases/{id}/attach", "0a" },
 		{ "GET", "/v1/events", "/v1/events", "" },
 		{ "GET", "/v1/replicas", "/v1/replicas", "" },
 		{ "GET", "/healthz", "/healthz", "" },

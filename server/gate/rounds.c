@@ -1,0 +1,205 @@
+/* rounds: one change renews all that are attached here, every 2 s, and at once those near a gate that was announced. What it
+ * says of each is told after its commit and not before: a stream that merely stands proves nothing. */
+#include <stdlib.h>
+
+#include <cjson/cJSON.h>
+
+#include "base/container.h"
+#include "base/die.h"
+#include "base/json.h"
+#include "gate/attached.h"
+#include "pg/batch.h"
+
+enum {
+	ROUND_MS = 2000,
+	ROUND_MAX = 1000,		/* leases renewed by one change */
+	REST_FACTOR = 4,		/* between two rounds it rests for so many times as long as the first took … */
+	REST_MAX_MS = 200		/* … but no longer, so that hints by the dozen are not a round each */
+};
+
+static void on_timer(uv_timer_t *);
+
+void rounds_plan(struct attachments *all)
+{
+	uint64_t now = uv_now(all->keeper->loop), at = all->full_at_ms;
+
+	if (all->request || all->keeper->gone || (TAILQ_EMPTY(&all->list) && !all->broken))
+		return;
+	if (all->due && all->rest_until_ms < at)
+		at = all->rest_until_ms;
+	if (all->broken && keeper_writes(all->keeper))
+		at = now;
+	uv_timer_start(&all->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+void rounds_hasten(struct attached *a)
+{
+	struct attachments *all = a->task.keeper->attachments;
+
+	a->due = all->due = true;
+	rounds_plan(all);
+}
+
+/* {"streams": {…}}; takes the object. */
+static char *request_of(cJSON *streams)
+{
+	cJSON *request = or_die(cJSON_CreateObject());
+	char *text;
+
+	cJSON_AddItemToObject(request, "streams", streams);
+	text = json_print(request);
+	cJSON_Delete(request);
+	return text;
+}
+
+/* Those that are due, as far as one change takes them: they are asked for from now on. */
+static char *request_due(struct attachments *all)
+{
+	cJSON *streams = or_die(cJSON_CreateObject());
+	struct attached *a;
+	int count = 0;
+
+	all->due = false;
+	TAILQ_FOREACH(a, &all->list, entry)
+	{
+		if (!a->due)
+			continue;
+		if (count++ == ROUND_MAX) {
+			all->due = true;
+			break;
+		}
+		a->due = false;
+		a->asked = true;
+		json_add_text(streams, a->id, a->stream);
+	}
+	return request_of(streams);
+}
+
+/* Those asked for of whom nothing was said: either they are not there any more, or nothing is known. */
+static void settle_rest(struct attachments *all, enum outcome outcome)
+{
+	struct attached *next;
+
+	for (struct attached *a = TAILQ_FIRST(&all->list); a; a = next) {
+		next = TAILQ_NEXT(a, entry);
+		if (!a->asked)
+			continue;
+		a->asked = false;
+		if (outcome == OUTCOME_OK)
+			attached_finish(a);
+		else
+			attached_stay(a);
+	}
+}
+
+static void came_out(struct change *change, enum outcome outcome, const char *body)
+{
+	struct attachments *all = container_of(change, struct attachments, round);
+	uint64_t now = uv_now(all->keeper->loop), rest = REST_FACTOR * (now - all->began_ms);
+	struct line line;
+
+	while (outcome == OUTCOME_OK && body && line_read(&body, &line)) {
+		struct attached *a = attached_find(all, line.id);
+
+		/* Another stream may have come in its place since. */
+		if (!a || !a->asked)
+			continue;
+		a->asked = false;
+		attached_hear(a, &line, all->asked_ns);
+	}
+	settle_rest(all, outcome);
+	free(all->request);
+	all->request = NULL;
+	all->rest_until_ms = now + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
+	rounds_plan(all);
+}
+
+static void send_round(struct attachments *all)
+{
+	struct keeper *k = all->keeper;
+
+	all->request = request_due(all);
+	all->round = (struct change){ .statement = change_statement(CHANGE_RENEW_ATTACHED),
+		.request = all->request,
+		.turn = TURN_FIRST,
+		.done = came_out };
+	/* Time left counts from here: whatever the way there and back takes is the lease's loss, never its gain. */
+	all->asked_ns = uv_hrtime();
+	all->began_ms = uv_now(k->loop);
+	batch_add(k->batch, &all->round);
+	keeper_nudge(k);
+}
+
+static void make_all_due(struct attachments *all)
+{
+	struct attached *a;
+
+	all->full_at_ms = uv_now(all->keeper->loop) + ROUND_MS;
+	all->due = true;
+	TAILQ_FOREACH(a, &all->list, entry)
+	a->due = true;
+}
+
+/* Nothing can be renewed now: the streams stand, and nothing is known. All are due once the session is back. */
+static void outlast(struct attachments *all)
+{
+	struct attached *a;
+
+	all->due = false;
+	TAILQ_FOREACH(a, &all->list, entry)
+	if (a->due)
+		attached_stay(a);
+	rounds_plan(all);
+}
+
+static void tell_broken(struct attachments *all)
+{
+	keeper_post(all->keeper, CHANGE_DETACH, request_of(all->broken), NULL);
+	all->broken = NULL;
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	struct attachments *all = timer->data;
+
+	if (uv_now(timer->loop) >= all->full_at_ms)
+		make_all_due(all);
+	if (!keeper_writes(all->keeper)) {
+		outlast(all);
+		return;
+	}
+	if (all->broken)
+		tell_broken(all);
+	if (all->due && uv_now(timer->loop) >= all->rest_until_ms && !TAILQ_EMPTY(&all->list))
+		send_round(all);
+	else
+		rounds_plan(all);
+}
+
+void rounds_begin_anew(struct keeper *k)
+{
+	k->attachments->full_at_ms = uv_now(k->loop);
+	rounds_plan(k->attachments);
+}
+
+void rounds_start(struct keeper *k)
+{
+	struct attachments *all = k->attachments = or_die(calloc(1, sizeof(*all)));
+
+	all->keeper = k;
+	TAILQ_INIT(&all->list);
+	uv_timer_init(k->loop, &all->timer);
+	all->timer.data = all;
+}
+
+void rounds_stop(struct keeper *k)
+{
+	uv_close((uv_handle_t *)&k->attachments->timer, NULL);
+}
+
+void rounds_free(struct keeper *k)
+{
+	free(k->attachments->request);
+	cJSON_Delete(k->attachments->broken);
+	free(k->attachments);
+}
