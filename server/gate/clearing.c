@@ -27,6 +27,8 @@ static void looked(struct read *read, enum outcome outcome, const char *body)
 	cJSON_ArrayForEach (pid, cJSON_GetObjectItemCaseSensitive(found, "ended"))
 		log_write(c->keeper->log, LOG_WARN, "backend_ended", "pid", LOG_NUMBER(pid->valueint), "why",
 			"its replica stopped in the middle of sending a batch", NULL);
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(found, "awaits_standby")))
+		batch_bear(c->keeper->batch);
 	cJSON_Delete(found);
 	c->keeper->clearing = NULL;
 	free(c);

@@ -114,7 +114,7 @@ void keeper_nudge(struct keeper *k)
 
 bool keeper_writes(const struct keeper *k)
 {
-	return session_serves(k->members[SEAT_LOCKS].session);
+	return batch_writes(k->batch);
 }
 
 bool keeper_reads(const struct keeper *k)
@@ -199,6 +199,10 @@ bool keeper_ready(const struct keeper *k, char why[static 256])
 			continue;
 		snprintf(
 			why, 256, "the session for %s is not up: %.200s", names[i], session_why(k->members[i].session));
+		return false;
+	}
+	if (!keeper_writes(k)) {
+		snprintf(why, 256, "a commit takes too long: does it wait for one of synchronous_standby_names?");
 		return false;
 	}
 	return true;

@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <libpq-fe.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,16 +16,20 @@
 #include "pg/cells.h"
 #include "pg/change.h"
 #include "pg/session.h"
+#include "pg/turns.h"
 
-enum { CHANGES_MAX = 256, DEADLINE_MS = 10000, BEGIN_AGAIN_MS = 20 };
+enum { DEADLINE_MS = 10000, LATE_MS = 3000, BEGIN_AGAIN_MS = 20 };
 
 struct batch {
 	struct batch_terms terms;
 	int64_t number;
 	bool serves, doubt;		/* doubt: the account has to be read again */
 	bool everything;		/* the next settle looks at everything held */
-	struct changes queues[TURN_COUNT], aboard;
+	struct turns waiting;
+	struct changes aboard;
+	unsigned boarded;		/* how many there were; those of a late batch have been answered */
 	bool in_flight;
+	bool late, borne;		/* past its deadline; with a known reason */
 	struct flight flight, audit;
 	struct change *cursor;		/* aboard, whose result comes next */
 	enum { FINE, BEGIN_FAILED, CHANGE_FAILED } trouble;
@@ -66,8 +69,7 @@ struct batch *batch_new(struct uv_loop_s *loop, const struct batch_terms *terms)
 	struct batch *b = or_die(calloc(1, sizeof(*b)));
 
 	b->terms = *terms;
-	for (int i = 0; i < TURN_COUNT; i++)
-		changes_init(&b->queues[i]);
+	turns_init(&b->waiting);
 	changes_init(&b->aboard);
 	for (int i = 0; i < 2; i++)
 		aftermath_init(&b->after[i], terms->session, after_landed, b);
@@ -92,17 +94,11 @@ void batch_start(struct batch *b, int64_t number)
 	account_clear(b->terms.account);
 }
 
-static void fail_queues(struct batch *b)
-{
-	for (int i = 0; i < TURN_COUNT; i++)
-		changes_fail(&b->queues[i], OUTCOME_UNAVAILABLE);
-}
-
 void batch_halt(struct batch *b)
 {
 	b->serves = false;
 	account_clear(b->terms.account);
-	fail_queues(b);
+	turns_fail(&b->waiting, OUTCOME_UNAVAILABLE);
 }
 
 void batch_stop(struct batch *b)
@@ -114,7 +110,17 @@ void batch_stop(struct batch *b)
 void batch_add(struct batch *b, struct change *change)
 {
 	change->alone = false;
-	changes_add(&b->queues[change->turn], change);
+	turns_add(&b->waiting, change);
+}
+
+bool batch_writes(const struct batch *b)
+{
+	return b->serves && !b->late && session_serves(b->terms.session);
+}
+
+void batch_bear(struct batch *b)
+{
+	b->borne = true;
 }
 
 bool batch_held_up(const struct batch *b)
@@ -198,12 +204,12 @@ static void batch_result(struct flight *flight, unsigned index, const PGresult *
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		note_trouble(b, index == 0 ? "begin" : b->cursor ? b->cursor->statement : "settle", result);
+	} else if (index > b->boarded) {
+		for (int i = 0; i < PQntuples(result); i++)
+			note_settled(b, result, i);
 	} else if (index > 0 && b->cursor) {
 		note_change(b->cursor, result);
 		b->cursor = b->cursor->next;
-	} else if (index > 0) {
-		for (int i = 0; i < PQntuples(result); i++)
-			note_settled(b, result, i);
 	}
 }
 
@@ -228,19 +234,6 @@ static void committed(struct batch *b)
 		b->composing = b->composing == &b->after[0] ? &b->after[1] : &b->after[0];
 }
 
-/* What was aboard goes before what came since. */
-static void queue_again(struct batch *b)
-{
-	struct changes again[TURN_COUNT];
-
-	for (int i = 0; i < TURN_COUNT; i++)
-		changes_init(&again[i]);
-	for (struct change *c; (c = changes_take(&b->aboard));)
-		changes_add(&again[c->turn], c);
-	for (int i = 0; i < TURN_COUNT; i++)
-		changes_put_back(&b->queues[i], &again[i]);
-}
-
 /* Rolled back: what begin could not do goes again as it was; where a change or settle raised, each goes alone, so that only the
  * culprit fails. Advisory locks do not roll back: the account is read again. */
 static void rolled_back(struct batch *b)
@@ -262,7 +255,7 @@ static void rolled_back(struct batch *b)
 		c->body = NULL;
 		c->alone |= b->trouble == CHANGE_FAILED;
 	}
-	queue_again(b);
+	turns_put_back(&b->waiting, &b->aboard);
 	if (b->trouble == BEGIN_FAILED) {
 		if (!b->held_up_since_ms)
 			b->held_up_since_ms = b->flight.due_ms - b->flight.deadline_ms;
@@ -275,7 +268,7 @@ static void batch_landed(struct flight *flight, bool arrived)
 {
 	struct batch *b = container_of(flight, struct batch, flight);
 
-	b->in_flight = false;
+	b->in_flight = b->late = false;
 	if (!arrived) {
 		aftermath_clear(b->composing);
 		changes_fail(&b->aboard, OUTCOME_UNAVAILABLE);
@@ -285,6 +278,24 @@ static void batch_landed(struct flight *flight, bool arrived)
 		committed(b);
 	}
 	batch_send(b);
+}
+
+/* Nobody aboard waits for a late commit any longer. It is waited for itself as long as it waits for a standby: a session that is
+ * given up then stays, and keeps the service's row, until no connection is left. */
+static uint64_t batch_overdue(struct flight *flight)
+{
+	struct batch *b = container_of(flight, struct batch, flight);
+	bool goes_on = !b->late || b->borne;
+
+	if (!b->late)
+		log_write(
+			b->terms.log, LOG_WARN, "commit_late", "pid", LOG_NUMBER(session_pid(b->terms.session)), NULL);
+	b->late = true;
+	b->borne = false;
+	b->cursor = NULL;
+	changes_fail(&b->aboard, OUTCOME_UNAVAILABLE);
+	batch_send(b);
+	return goes_on ? LATE_MS : 0;
 }
 
 /* The account, read again. */
@@ -324,37 +335,15 @@ static void send_audit(struct batch *b, const char *number)
 
 /* Sending. */
 
-/* Takes aboard what goes out together: a change that is to go alone does. However many others there are, expiry has room. */
 static void board(struct batch *b)
 {
-	static const enum turn order[TURN_COUNT] = { TURN_FIRST, TURN_AS_IT_COMES, TURN_LAST };
-	bool alone = false;
-	unsigned count = 0;
-
-	for (int i = 0; i < TURN_COUNT; i++) {
-		struct changes *queue = &b->queues[order[i]];
-		unsigned room = order[i] == TURN_LAST ? UINT_MAX : CHANGES_MAX;
-
-		while (queue->first && count < room && !alone && !(count && queue->first->alone)) {
-			struct change *change = changes_take(queue);
-
-			changes_add(&b->aboard, change);
-			change->settling = false;
-			change->body = NULL;
-			b->everything |= change->everything;
-			alone = change->alone;
-			count++;
-		}
-	}
+	b->boarded = turns_board(&b->waiting, &b->aboard);
 	b->cursor = b->aboard.first;
-}
-
-static bool queued(const struct batch *b)
-{
-	for (int i = 0; i < TURN_COUNT; i++)
-		if (b->queues[i].first)
-			return true;
-	return false;
+	for (struct change *change = b->cursor; change; change = change->next) {
+		change->settling = false;
+		change->body = NULL;
+		b->everything |= change->everything;
+	}
 }
 
 static void send_batch(struct batch *b, const char *number)
@@ -366,7 +355,9 @@ static void send_batch(struct batch *b, const char *number)
 	board(b);
 	b->in_flight = true;
 	b->trouble = FINE;
-	b->flight = (struct flight){ .deadline_ms = DEADLINE_MS, .result = batch_result, .landed = batch_landed };
+	b->flight = (struct flight){
+		.deadline_ms = DEADLINE_MS, .result = batch_result, .landed = batch_landed, .overdue = batch_overdue
+	};
 	session_fly(b->terms.session, &b->flight);
 	snprintf(held_up, sizeof(held_up), "%" PRIu64, held_up_ms);
 	session_add(b->terms.session, "begin", 4, (const char *const[]){ number, held_up, x, s });
@@ -382,14 +373,10 @@ void batch_send(struct batch *b)
 {
 	char number[24];
 
-	if (!queued(b) || b->in_flight || b->pausing)
-		return;
-	if (!b->serves || !session_serves(b->terms.session)) {
-		fail_queues(b);
-		return;
-	}
+	if (!batch_writes(b))
+		turns_fail(&b->waiting, OUTCOME_UNAVAILABLE);
 	/* The one being composed next must have landed: two in flight are one more than anybody needs. */
-	if (b->composing->in_flight)
+	if (!turns_any(&b->waiting) || b->in_flight || b->pausing || b->composing->in_flight)
 		return;
 	snprintf(number, sizeof(number), "%" PRId64, b->number);
 	if (b->doubt)

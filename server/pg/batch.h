@@ -42,6 +42,13 @@ void batch_stop(struct batch *);
 
 void batch_add(struct batch *, struct change *);
 
+/* Whether changes can be answered now. */
+bool batch_writes(const struct batch *);
+
+/* It is known what a commit that is past its deadline waits for, and that it had better be waited for: the session is not thrown
+ * away yet. To be said again and again. */
+void batch_bear(struct batch *);
+
 /* Whether begin failed when it was last tried: somebody has been in its way for a while. */
 bool batch_held_up(const struct batch *);
 

@@ -83,7 +83,6 @@ static void land(struct session *s, bool arrived)
 static uint64_t backoff_ms(unsigned failures)
 {
 	uint64_t most = failures > 5 ? BACKOFF_LAST_MS : (uint64_t)BACKOFF_FIRST_MS << failures;
-
 	uint16_t jitter = 0;
 
 	(void)!getrandom(&jitter, sizeof(jitter), 0);
@@ -140,10 +139,7 @@ static void lose_connection(struct session *s)
 	lose(s, fault.detail);
 }
 
-static void overdue(uv_timer_t *timer)
-{
-	lose(timer->data, "no answer from PostgreSQL within the deadline");
-}
+static void overdue(uv_timer_t *);
 
 static void watch_deadline(struct session *s)
 {
@@ -155,6 +151,19 @@ static void watch_deadline(struct session *s)
 		uv_timer_start(&s->timer, overdue, s->first->due_ms > now ? s->first->due_ms - now : 0, 0);
 	else
 		uv_timer_stop(&s->timer);
+}
+
+static void overdue(uv_timer_t *timer)
+{
+	struct session *s = timer->data;
+	struct flight *flight = s->first;
+	uint64_t more_ms = flight->overdue ? flight->overdue(flight) : 0;
+
+	flight->due_ms = uv_now(s->loop) + more_ms;
+	if (more_ms)
+		watch_deadline(s);
+	else
+		lose(s, "no answer from PostgreSQL within the deadline");
 }
 
 /* Flights. */
@@ -209,7 +218,8 @@ static void read_results(struct session *s)
 		struct flight *flight = s->first;
 
 		if (result && status == PGRES_PIPELINE_SYNC) {
-			land(s, true);
+			/* What came with a doubt is not known to have come. */
+			land(s, !s->dropped);
 			if (s->state >= SESSION_VERIFYING)
 				watch_deadline(s);
 		} else if (result) {
@@ -295,13 +305,14 @@ static void on_socket(uv_poll_t *poll, int status, int events)
 		flush(s);
 }
 
-static void ignore_notice(void *context, const PGresult *result)
+/* Messages come in many languages, the places in the source do not. */
+static void hear_notice(void *context, const PGresult *result)
 {
 	struct session *s = context;
-	const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+	const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
 
 	/* The commit came back, but perhaps it is not on the standby: that is not known, so nothing may be said of it. */
-	if (message && strstr(message, "synchronous replication"))
+	if (function && strcmp(function, "SyncRepWaitForLSN") == 0)
 		session_drop(s, "a commit may not have been replicated");
 }
 
@@ -315,7 +326,7 @@ static void dialled(void *context, PGconn *connection, const char *why)
 		return;
 	}
 	s->connection = connection;
-	PQsetNoticeReceiver(connection, ignore_notice, s);
+	PQsetNoticeReceiver(connection, hear_notice, s);
 	greet(s);
 }
 

@@ -33,11 +33,13 @@ struct session_terms {
 
 /* Statements that fly together: one implicit transaction, one round trip. */
 struct flight {
-	uint64_t deadline_ms;			/* how long it may take; then the session is thrown away */
+	uint64_t deadline_ms;			/* how long it may take; then overdue() decides, or the session is thrown away */
 	/* Each statement's result in order, also the failed and the aborted ones. Cleared by the session. */
 	void (*result)(struct flight *, unsigned index, const PGresult *);
 	/* arrived: everything up to the sync was answered; the results said how. Otherwise the outcome is unknown. */
 	void (*landed)(struct flight *, bool arrived);
+	/* Its deadline is over: for how many ms more it may take; 0: no longer. May be NULL, which is 0. */
+	uint64_t (*overdue)(struct flight *);
 	/* The session's: */
 	struct flight *next;
 	unsigned statements, results;

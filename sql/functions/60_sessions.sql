@@ -2,7 +2,8 @@
 
 -- Registers a locks session and moves to it whatever a predecessor of the same name left: number is its name from now on. A
 -- predecessor whose backend is still there is ended first, and the caller asks again: then number is null and why says so.
--- One that waits for a standby is never ended, for that would publish a commit that was not replicated.
+-- One that waits for a standby is never ended, for that would publish a commit that was not replicated. Registering itself waits
+-- for no standby: whatever is answered on the strength of it is written behind it, and so comes there behind it.
 create or replace function deploy_gate.register_locks(replica text, name text, version text, host text,
 	out number bigint, out why text)
 language plpgsql as $$
@@ -23,7 +24,7 @@ begin
 			return;
 		end if;
 	end loop;
-	perform deploy_gate.recognise_database();
+	perform set_config('synchronous_commit', 'local', true), deploy_gate.recognise_database();
 	insert into deploy_gate.session as s (role, replica, name, version, host, pid, backend_start)
 	select 'locks', $1, $2, $3, $4, pg_backend_pid(), a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid()
 	returning s.number into number;
@@ -41,6 +42,7 @@ create or replace function deploy_gate.register_helper(role text, replica text, 
 returns void
 language plpgsql as $$
 begin
+	perform set_config('synchronous_commit', 'local', true);
 	update deploy_gate.session s set ended_at = clock_timestamp(), end_reason = 'reconnected'
 	where s.role = $1 and s.replica = $2 and s.ended_at is null;
 	insert into deploy_gate.session (role, replica, name, version, host, pid, backend_start)
