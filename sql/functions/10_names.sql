@@ -50,3 +50,9 @@ begin
 	return paths;
 end $$;
 comment on function deploy_gate.paths(text[]) is 'The same of several gates';
+
+-- The names of gates in a JSON list, which need no escapes.
+create or replace function deploy_gate.names_in(list jsonb) returns text[]
+language sql immutable parallel safe as $$
+	select translate(list::text, '[] "', '{}')::text[]
+$$;

@@ -32,7 +32,7 @@ language sql stable as $$
 		'max_reached', l.expires_at is not null and l.expires_at = l.max_at,
 		'on_drain', l.on_drain, 'drain_until', deploy_gate.rfc3339(l.drain_until),
 		'drain_in_ms', deploy_gate.ms_between(at, l.drain_until), 'stop_at', deploy_gate.rfc3339(l.stop_at),
-		'attached', l.attached, 'contested', l.contested, 'overrun', l.overrun,
+		'attached', l.attached and l.ended_at is null, 'contested', l.contested, 'overrun', l.overrun,
 		'external', case when l.contested then l.external end,
 		'ended_at', deploy_gate.rfc3339(l.ended_at), 'ended_ago_ms', deploy_gate.ms_between(l.ended_at, at),
 		'end', l.ending, 'ended_by', l.ended_by, 'end_reason', l.end_reason,
@@ -72,6 +72,12 @@ begin
 		select array_agg(distinct deploy_gate.prefixed_key('deploy_gate:', p))
 		from unnest(gates) g, unnest(deploy_gate.path(g)) p);
 end $$;
+
+-- The leases that are queued, live, or ended and still shutting: all that is yet to change by itself is among them.
+create or replace function deploy_gate.leases_that_matter() returns setof deploy_gate.lease
+language sql stable as $$
+	select l.* from deploy_gate.lease l where l.id in (select lg.lease from deploy_gate.lease_gate lg)
+$$;
 
 -- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any. Two searches of the
 -- index, because an OR would look at every window there is.
@@ -173,7 +179,7 @@ begin
 			when full_by is not null then 'full' else 'open' end,
 		'name', name,
 		'known', g.name is not null,
-		'fence', g.fence,
+		'fence', coalesce(w.fence, g.fence),
 		'closed_by', coalesce(shut_by, case when outsiders is not null then deploy_gate.outsiders_gate(name) else full_by end),
 		'window', case when w.id is not null then deploy_gate.lease_json(w, at) end,
 		'external', coalesce(outsiders, w.external::json),

@@ -10,25 +10,23 @@ create or replace function deploy_gate.begin(me bigint, held_up_ms bigint, held_
 language plpgsql as $$
 declare
 	asked_at timestamptz := clock_timestamp();
-	last deploy_gate.service;
-	self deploy_gate.session;
 	at timestamptz;
 	gap interval;
+	superseded boolean;
+	unstamped boolean;
 begin
-	select * into last from deploy_gate.service for no key update;
-	at := clock_timestamp();
-	select * into self from deploy_gate.session where number = me;
-	if self.ended_at is not null or self.pid is distinct from pg_backend_pid() then
+	select stamped_at into at from deploy_gate.service for no key update;
+	gap := clock_timestamp() - at;
+	at := at + gap;
+	select s.ended_at is not null or s.pid <> pg_backend_pid(), at - s.stamped_at not between interval '0' and interval '500 ms'
+	into superseded, unstamped from deploy_gate.session s where s.number = me;
+	if superseded is distinct from false then
 		raise exception 'deploy-gate: session % was superseded or declared dead', me using errcode = 'DG001';
 	end if;
-	gap := at - last.stamped_at;
-	if gap > interval '5 s' or gap < interval '-1 s' then
-		perform deploy_gate.shift_clocks(gap);
-		update deploy_gate.service set stamped_at = at, serving_since = at;
-	elsif gap > interval '500 ms' or gap < interval '0' then
-		update deploy_gate.service set stamped_at = at;
+	if gap not between interval '0' and interval '500 ms' then
+		perform deploy_gate.stamp_service(at, gap);
 	end if;
-	if at - self.stamped_at not between interval '0' and interval '500 ms' then
+	if unstamped then
 		update deploy_gate.session set stamped_at = at where number = me;
 	end if;
 	perform set_config('deploy_gate.now', at::text, true), set_config('deploy_gate.session', me::text, true),
@@ -37,6 +35,18 @@ begin
 		set_config('deploy_gate.changed', '', true), set_config('deploy_gate.closes', '', true),
 		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true),
 		set_config('deploy_gate.took', '', true);
+end $$;
+
+-- A stamp that is old or ahead shows that the service was away, or that the clock was stepped back.
+create or replace function deploy_gate.stamp_service(at timestamptz, gap interval) returns void
+language plpgsql as $$
+begin
+	if gap > interval '5 s' or gap < interval '-1 s' then
+		perform deploy_gate.shift_clocks(gap);
+		update deploy_gate.service set stamped_at = at, serving_since = at;
+	else
+		update deploy_gate.service set stamped_at = at;
+	end if;
 end $$;
 
 -- Nobody could renew while the service was away, and the clock may have been stepped back: what is due moves with it.
@@ -60,90 +70,84 @@ language sql stable as $$ select current_setting('deploy_gate.session')::bigint 
 create or replace function deploy_gate.was_held_up() returns boolean
 language sql stable as $$ select current_setting('deploy_gate.waited_ms')::bigint > 1000 $$;
 
--- The lists that the calls of one batch leave for each other: words by commas.
+-- The lists that the calls of one batch leave for each other: words by commas, some perhaps twice.
 create or replace function deploy_gate.noted(list text) returns text[]
 language sql stable as $$ select array_remove(string_to_array(current_setting('deploy_gate.' || list), ','), '') $$;
 
-create or replace function deploy_gate.note(list text, words text[]) returns void
-language plpgsql as $$
-declare
-	noted text := current_setting('deploy_gate.' || list);
-	word text;
-begin
-	foreach word in array words loop
-		if strpos(',' || noted, ',' || word || ',') = 0 then
-			noted := noted || word || ',';
-		end if;
-	end loop;
-	perform set_config('deploy_gate.' || list, noted, true);
-end $$;
+create or replace function deploy_gate.note(list text, words text) returns text
+language sql volatile as $$
+	select set_config('deploy_gate.' || list, current_setting('deploy_gate.' || list) || words || ',', true)
+$$;
 
--- Gates where a window may lack a lock.
-create or replace function deploy_gate.touch(gates text[]) returns void
-language plpgsql as $$ begin perform deploy_gate.note('touched', gates); end $$;
+-- Gates where a lease may lack a lock.
+create or replace function deploy_gate.touch(gates text[]) returns text
+language sql volatile as $$ select deploy_gate.note('touched', array_to_string(gates, ',')) $$;
 
 -- Gates where a lock may not be wanted any more.
-create or replace function deploy_gate.leave_locks(gates text[]) returns void
-language plpgsql as $$ begin perform deploy_gate.note('left', gates); end $$;
+create or replace function deploy_gate.leave_locks(gates text[]) returns text
+language sql volatile as $$ select deploy_gate.note('left', array_to_string(gates, ',')) $$;
 
 -- Gates that are to be announced, because they came out different for somebody.
-create or replace function deploy_gate.change(gates text[]) returns void
-language plpgsql as $$ begin perform deploy_gate.note('changed', gates); end $$;
+create or replace function deploy_gate.change(gates text[]) returns text
+language sql volatile as $$ select deploy_gate.note('changed', array_to_string(gates, ',')) $$;
 
 -- Settle is to tell how the close of this lease came out; more than one may be asked in one batch.
-create or replace function deploy_gate.await_settling(lease text) returns void
-language plpgsql as $$
-begin
-	perform set_config('deploy_gate.closes', current_setting('deploy_gate.closes') || lease || ',', true);
-end $$;
+create or replace function deploy_gate.await_settling(lease text) returns text
+language sql volatile as $$ select deploy_gate.note('closes', lease) $$;
 
 create or replace function deploy_gate.record(kind text, l deploy_gate.lease, reason text, by text) returns void
 language plpgsql as $$
+declare
+	gate text;
 begin
-	insert into deploy_gate.event (at, kind, gate, lease, holder, reason, by)
-	select deploy_gate.batch_now(), $1, g, l.id, l.holder, $3, $4 from unnest(l.gates) g;
+	foreach gate in array l.gates loop
+		insert into deploy_gate.event (at, kind, gate, lease, holder, reason, by)
+		values (deploy_gate.batch_now(), record.kind, gate, l.id, l.holder, record.reason, record.by);
+	end loop;
 end $$;
 
 -- What this session holds in that mode, with what this batch took.
 create or replace function deploy_gate.held(mode text) returns bigint[]
-language plpgsql stable as $$
-begin
-	return current_setting('deploy_gate.held_' || mode)::bigint[];
-end $$;
+language sql stable as $$ select current_setting('deploy_gate.held_' || mode)::bigint[] $$;
 
--- Takes a lock by try, if it is not held; false: somebody is in the way.
-create or replace function deploy_gate.take(key bigint, mode text) returns boolean
+-- Takes by try what a lease over these gates wants and this session does not hold: the gates in the given mode, x for a window
+-- and s for a pass, their ancestors shared. The keys that were not had, because somebody is in the way, or null.
+create or replace function deploy_gate.take_locks(gates text[], mode text) returns bigint[]
 language plpgsql volatile as $$
 declare
-	held bigint[] := deploy_gate.held(mode);
-begin
-	if key = any (held) then
-		return true;
-	elsif not (case mode when 'x' then pg_try_advisory_lock(key) else pg_try_advisory_lock_shared(key) end) then
-		return false;
-	end if;
-	perform set_config('deploy_gate.held_' || mode, (held || key)::text, true),
-		set_config('deploy_gate.took', current_setting('deploy_gate.took') || mode || key || ',', true);
-	return true;
-end $$;
-
--- Takes what a window over these gates wants: the gates exclusively, their ancestors shared. The keys that were not had, or null.
-create or replace function deploy_gate.take_locks(gates text[]) returns bigint[]
-language plpgsql volatile as $$
-declare
+	held_x bigint[] := deploy_gate.held('x');
+	held_s bigint[] := deploy_gate.held('s');
+	took text := '';
+	blocked bigint[];
 	gate text;
 	p text;
 	key bigint;
-	blocked bigint[];
 begin
 	foreach gate in array gates loop
 		foreach p in array deploy_gate.path(gate) loop
 			key := deploy_gate.prefixed_key('deploy_gate:', p);
-			if not deploy_gate.take(key, case when p = gate then 'x' else 's' end) then
-				blocked := blocked || key;
+			if p = gate and mode = 'x' then
+				if key = any (held_x) then
+					continue;
+				elsif pg_try_advisory_lock(key) then
+					held_x := held_x || key;
+					took := took || 'x' || key || ',';
+					continue;
+				end if;
+			elsif key = any (held_s) then
+				continue;
+			elsif pg_try_advisory_lock_shared(key) then
+				held_s := held_s || key;
+				took := took || 's' || key || ',';
+				continue;
 			end if;
+			blocked := blocked || key;
 		end loop;
 	end loop;
+	if took <> '' then
+		perform set_config('deploy_gate.took', current_setting('deploy_gate.took') || took, true),
+			set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
+	end if;
 	return blocked;
 end $$;
 
@@ -162,7 +166,7 @@ declare
 begin
 	if everything or touched <> '{}' then
 		for w in select * from deploy_gate.unlocked_windows(touched, everything) loop
-			perform deploy_gate.settle_window(w, deploy_gate.take_locks(w.gates));
+			perform deploy_gate.settle_window(w, deploy_gate.take_locks(w.gates, 'x'));
 		end loop;
 	end if;
 	what := 'close';
@@ -185,16 +189,17 @@ begin
 	what := 'drop';
 	touched := touched || deploy_gate.noted('left');
 	if everything or touched <> '{}' then
-		for key, mode in
-			select u.key, u.mode from deploy_gate.unwanted(deploy_gate.held('x'), deploy_gate.held('s'), touched, everything) u
-		loop
+		for key, mode in select u.key, u.mode from deploy_gate.unwanted(touched, everything) u loop
 			return next;
 		end loop;
 	end if;
 	key := null;
 	mode := null;
 	what := 'changed';
+	told := '{}';
 	foreach lease in array deploy_gate.noted('changed') loop
+		continue when lease = any (told);
+		told := told || lease;
 		return next;
 	end loop;
 	if everything then
@@ -218,15 +223,16 @@ begin
 end $$;
 
 -- What of the account no lease of this session wants any more: of all it holds, or of the gates near and their ancestors.
-create or replace function deploy_gate.unwanted(held_x bigint[], held_s bigint[], near text[], everything boolean)
-returns table (key bigint, mode text)
+create or replace function deploy_gate.unwanted(near text[], everything boolean) returns table (key bigint, mode text)
 language plpgsql as $$
 declare
 	me bigint := deploy_gate.batch_session();
+	held_x bigint[] := deploy_gate.held('x');
+	held_s bigint[] := deploy_gate.held('s');
+	seen text[] := '{}';
+	n text;
 begin
-	if held_x = '{}' and held_s = '{}' then
-		return;
-	elsif everything then
+	if everything then
 		return query
 			(select k, 'x' from unnest(held_x) k
 			except select lg.key, 'x' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
@@ -235,22 +241,25 @@ begin
 			(select k, 's' from unnest(held_s) k
 			except select k, 's' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease, unnest(lg.ancestor_keys) k
 				where lg.role = 'window' and l.session = me);
-	else
-		return query
-			with close_by as materialized (
-				select distinct p as name, deploy_gate.prefixed_key('deploy_gate:', p) as k
-				from unnest(deploy_gate.paths(unwanted.near)) p
-			)
-			select n.k, 'x' from close_by n
-			where n.k = any (held_x) and not exists (
-				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-				where lg.gate = n.name and lg.role = 'window' and l.session = me)
-			union all
-			select n.k, 's' from close_by n
-			where n.k = any (held_s) and not exists (
-				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-				where lg.gate > n.name || '.' and lg.gate < n.name || '/' and lg.role = 'window' and l.session = me);
+		return;
 	end if;
+	foreach n in array deploy_gate.paths(near) loop
+		continue when n = any (seen);
+		seen := seen || n;
+		key := deploy_gate.prefixed_key('deploy_gate:', n);
+		if key = any (held_x) and not exists (
+				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+				where lg.gate = n and lg.role = 'window' and l.session = me) then
+			mode := 'x';
+			return next;
+		end if;
+		if key = any (held_s) and not exists (
+				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+				where lg.gate > n || '.' and lg.gate < n || '/' and lg.role = 'window' and l.session = me) then
+			mode := 's';
+			return next;
+		end if;
+	end loop;
 end $$;
 
 -- How the take came out for one window. blocked: keys that were not had, or null for none.
@@ -301,36 +310,19 @@ begin
 	end if;
 end $$;
 
--- The window as it is once closed: its time counts from now.
-create or replace function deploy_gate.closed_now(w deploy_gate.lease, has_locks boolean) returns deploy_gate.lease
-language plpgsql as $$
-declare
-	at timestamptz := deploy_gate.batch_now();
-begin
-	w.state := 'closed';
-	w.locked := has_locks;
-	w.contested := not has_locks;
-	w.blocked_at := null;
-	w.external := case when not has_locks then w.external end;
-	w.drain_until := null;
-	w.closed_at := at;
-	w.max_at := at + deploy_gate.ms(w.max_ms);
-	w.expires_at := least(at + deploy_gate.ms(w.ttl_ms), w.max_at);
-	return w;
-end $$;
-
--- A draining window closes. Where its close is asked in this batch, that is answered by it.
+-- A draining window closes, and its time counts from now. Where its close is asked in this batch, that is answered by it.
 create or replace function deploy_gate.become_closed(w deploy_gate.lease, has_locks boolean) returns void
 language plpgsql as $$
 declare
+	at timestamptz := deploy_gate.batch_now();
 	asked boolean := w.id = any (deploy_gate.noted('closes'));
 begin
-	w := deploy_gate.closed_now(w, has_locks);
-	update deploy_gate.lease set state = w.state, locked = w.locked, contested = w.contested, blocked_at = w.blocked_at,
-		external = w.external, drain_until = w.drain_until, closed_at = w.closed_at, max_at = w.max_at,
-		expires_at = w.expires_at, answered = asked,
-		unclaimed_at = case when not asked then unclaimed_at end
-	where id = w.id;
+	update deploy_gate.lease u
+	set state = 'closed', locked = has_locks, contested = not has_locks, blocked_at = null,
+		external = case when not has_locks then u.external end, drain_until = null, closed_at = at,
+		max_at = at + deploy_gate.ms(u.max_ms), expires_at = at + deploy_gate.ms(u.ttl_ms), answered = asked,
+		unclaimed_at = case when not asked then u.unclaimed_at end
+	where u.id = w.id;
 	perform deploy_gate.record('closed', w, w.reason, w.holder), deploy_gate.change(w.gates);
 end $$;
 
@@ -401,18 +393,16 @@ begin
 	perform deploy_gate.change(l.gates);
 end $$;
 
--- Until something falls due by itself; 0 where more is due than one tick takes, null for nothing. A batch that had to wait lets the renewals in first that waited with it
--- elsewhere.
+-- Until something falls due by itself; 0 where more is due than one tick takes, null for nothing. A batch that had to wait lets
+-- the renewals in first that waited with it elsewhere.
 create or replace function deploy_gate.next_due_ms() returns bigint
 language plpgsql stable as $$
 begin
 	return (
 		select greatest(deploy_gate.ms_between(deploy_gate.batch_now(), due), case when deploy_gate.was_held_up() then 250 else 0 end)
 		from (
-			select least(
-				(select min(expires_at) from deploy_gate.lease where expires_at is not null and ended_at is null),
-				(select min(opens_at) from deploy_gate.lease where opens_at is not null),
-				(select min(unclaimed_at) + interval '15 s' from deploy_gate.lease where unclaimed_at is not null))) next (due)
+			select min(least(case when l.ended_at is null then l.expires_at end, l.opens_at, l.unclaimed_at + interval '15 s'))
+			from deploy_gate.leases_that_matter() l) next (due)
 		where due is not null);
 end $$;
 
@@ -421,11 +411,15 @@ end $$;
 create or replace function deploy_gate.after(drop_x bigint[], drop_s bigint[], announcement text) returns bigint
 language plpgsql as $$
 declare
-	missing bigint;
+	missing bigint := 0;
+	key bigint;
 begin
-	select count(*) filter (where not had) into missing from (
-		select pg_advisory_unlock(k) from unnest(drop_x) k
-		union all select pg_advisory_unlock_shared(k) from unnest(drop_s) k) dropped (had);
+	foreach key in array drop_x loop
+		missing := missing + (not pg_advisory_unlock(key))::integer;
+	end loop;
+	foreach key in array drop_s loop
+		missing := missing + (not pg_advisory_unlock_shared(key))::integer;
+	end loop;
 	if announcement <> '' then
 		perform pg_notify('deploy_gate', announcement);
 	end if;

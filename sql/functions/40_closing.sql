@@ -9,47 +9,30 @@ create or replace function deploy_gate.change_close(request jsonb, out outcome t
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
-	gates text[] := array(select jsonb_array_elements_text(request -> 'gates'));
+	gates text[] := deploy_gate.names_in(request -> 'gates');
 	l deploy_gate.lease;
 	blocker text;
 	crowded boolean;
 	gap interval;
 begin
-	select * into l from deploy_gate.lease where id = left(request ->> 'digest', 32);
+	l := (select x from deploy_gate.lease x where x.id = left(request ->> 'digest', 32));
 	if l.id is not null then
-		if l.digest <> request ->> 'digest' or l.kind <> 'window' or not (l.gates @> gates and l.gates <@ gates) then
-			outcome := 'token_used';
-			body := json_build_object('lease', deploy_gate.lease_json(l, at));
-			return;
-		elsif l.state = 'ended' then
-			outcome := 'gone';
-			body := json_build_object('lease', deploy_gate.lease_json(l, at));
+		select c.outcome, c.body into outcome, body from deploy_gate.close_again(request, gates, l) c;
+		if outcome is not null then
 			return;
 		end if;
-		perform deploy_gate.claim(l, (request ->> 'claim')::bigint, request ? 'again');
-		if l.state = 'closed' then
-			outcome := case when l.answered then 'ok' else 'made' end;
-			body := deploy_gate.lease_json(l, at);
-			return;
-		elsif l.state = 'draining' then
-			outcome := 'settling';
-			perform deploy_gate.touch(l.gates), deploy_gate.await_settling(l.id);
-			return;
-		end if;
-	elsif request ->> 'known_only' = 'true' and exists (
-			select from unnest(gates) n where not exists (select from deploy_gate.gate g where g.name = n)) then
+	elsif request ->> 'known_only' = 'true' and not deploy_gate.all_known(gates) then
 		outcome := 'not_found';
 		return;
-	else
-		l := deploy_gate.lease_of(request, gates);
 	end if;
 
-	select a.crowded, a.gap into crowded, gap from deploy_gate.look_around(gates) a;
+	crowded := deploy_gate.is_crowded(gates);
+	gap := deploy_gate.gap_left(gates);
 	if crowded then
-		blocker := deploy_gate.blocking_gate(l, coalesce((request ->> 'takeover')::boolean, false));
+		blocker := deploy_gate.blocking_gate(gates, l.number, coalesce((request ->> 'takeover')::boolean, false));
 	end if;
 	if blocker is null and gap is null then
-		l := deploy_gate.make_window(l, crowded);
+		l := deploy_gate.make_window(request, gates, l, crowded);
 		if l.state = 'closed' then
 			outcome := 'made';
 			body := deploy_gate.lease_json(l, at);
@@ -57,51 +40,52 @@ begin
 			outcome := 'settling';
 			perform deploy_gate.await_settling(l.id);
 		end if;
-	elsif blocker is not null and l.wait_until <= at then
+	elsif blocker is not null
+			and coalesce(l.wait_until, at + deploy_gate.ms(coalesce((request ->> 'wait_ms')::bigint, 0))) <= at then
 		outcome := 'held';
 		body := json_build_object('gate', deploy_gate.gate_json(blocker, at));
-		if l.number is not null then
+		if l.id is not null then
 			perform deploy_gate.forget_ticket(l);
 		end if;
 	else
-		if l.number is null then
-			perform deploy_gate.make_ticket(l);
+		if l.id is null then
+			perform deploy_gate.make_ticket(request, gates);
 		end if;
 		outcome := 'queued';
 		body := json_build_object('ask_again_ms', coalesce(ceil(extract(epoch from gap) * 1000), 500));
 	end if;
 end $$;
 
--- A lease as asked for, not stored yet. What was not asked comes from the settings of the first gate, then from the defaults.
-create or replace function deploy_gate.lease_of(request jsonb, gates text[]) returns deploy_gate.lease
+-- The close of a token that made a lease before; no outcome where that still stands in line.
+create or replace function deploy_gate.close_again(request jsonb, gates text[], l deploy_gate.lease, out outcome text, out body json)
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
-	l deploy_gate.lease := jsonb_populate_record(null::deploy_gate.lease, request);
-	g deploy_gate.gate;
 begin
-	select * into g from deploy_gate.gate where name = gates[1];
-	l.id := left(l.digest, 32);
-	l.kind := 'window';
-	l.gates := gates;
-	l.max_ms := coalesce(l.max_ms, g.max_ms, 4 * 60 * 60 * 1000);
-	l.ttl_ms := least(coalesce(l.ttl_ms, g.ttl_ms, 30 * 60 * 1000), l.max_ms);
-	l.drain_ms := coalesce(l.drain_ms, g.drain_ms, 10 * 60 * 1000);
-	l.on_drain := coalesce(l.on_drain, g.on_drain, 'abort');
-	l.on_expiry := coalesce(l.on_expiry, g.on_expiry, 'open');
-	l.grace_ms := coalesce(l.grace_ms, g.grace_ms, 0);
-	l.created_at := at;
-	l.wait_until := at + deploy_gate.ms(coalesce((request ->> 'wait_ms')::bigint, 0));
-	l.claim_session := deploy_gate.batch_session();
-	l.claim_request := (request ->> 'claim')::bigint;
-	l.locked := false;
-	l.answered := false;
-	l.attached := false;
-	l.was_attached := false;
-	l.contested := false;
-	l.overrun := false;
-	l.jobs_waited := false;
-	return l;
+	if l.digest <> request ->> 'digest' or l.kind <> 'window' or not (l.gates @> gates and l.gates <@ gates) then
+		outcome := 'token_used';
+		body := json_build_object('lease', deploy_gate.lease_json(l, at));
+		return;
+	elsif l.state = 'ended' then
+		outcome := 'gone';
+		body := json_build_object('lease', deploy_gate.lease_json(l, at));
+		return;
+	end if;
+	perform deploy_gate.claim(l, (request ->> 'claim')::bigint, request ? 'again');
+	if l.state = 'closed' then
+		outcome := case when l.answered then 'ok' else 'made' end;
+		body := deploy_gate.lease_json(l, at);
+	elsif l.state = 'draining' then
+		outcome := 'settling';
+		perform deploy_gate.touch(l.gates), deploy_gate.await_settling(l.id);
+	end if;
+end $$;
+
+create or replace function deploy_gate.all_known(gates text[]) returns boolean
+language plpgsql stable as $$
+begin
+	return not exists (
+		select from unnest(gates) n where not exists (select from deploy_gate.gate g where g.name = n));
 end $$;
 
 -- From now on this request answers for the lease, unless it merely asks again and another came later; and a window that is closed is answered by it. Where another was answered
@@ -127,22 +111,23 @@ begin
 			select from unnest(old.gates) o where not deploy_gate.path(o) && gates));
 end $$;
 
--- The gate that keeps this ticket from becoming a window: that of a window, or of an older ticket; null for none.
-create or replace function deploy_gate.blocking_gate(l deploy_gate.lease, takeover boolean) returns text
+-- The gate that keeps these from being closed: that of a window, or of a ticket older than number (null: than none yet); null
+-- for none.
+create or replace function deploy_gate.blocking_gate(gates text[], number bigint, takeover boolean) returns text
 language plpgsql as $$
 declare
 	other deploy_gate.lease;
 begin
-	for other in select * from deploy_gate.leases_in_the_way(l.gates, 'window') loop
-		if not deploy_gate.replaceable(other, l.gates, takeover) then
+	for other in select * from deploy_gate.leases_in_the_way(gates, 'window') loop
+		if not deploy_gate.replaceable(other, gates, takeover) then
 			return other.gates[1];
 		end if;
 	end loop;
 	if takeover then
 		return null;
 	end if;
-	for other in select * from deploy_gate.leases_in_the_way(l.gates, 'ticket') loop
-		if other.number < coalesce(l.number, other.number + 1) and deploy_gate.counts(other) then
+	for other in select * from deploy_gate.leases_in_the_way(gates, 'ticket') loop
+		if other.number < coalesce(blocking_gate.number, other.number + 1) and deploy_gate.counts(other) then
 			return other.gates[1];
 		end if;
 	end loop;
@@ -169,99 +154,176 @@ begin
 					where older.number < t.number and older.claim_session is not null)));
 end $$;
 
--- Whether any lease is near these gates at all, and how long nothing may close them yet; in one statement, because mostly
--- there is neither.
-create or replace function deploy_gate.look_around(gates text[], out crowded boolean, out gap interval)
+-- Whether any lease is near these gates at all: mostly there is none.
+create or replace function deploy_gate.is_crowded(gates text[]) returns boolean
 language plpgsql stable as $$
+declare
+	n text;
 begin
-	select exists (select from unnest(deploy_gate.paths(gates)) p join deploy_gate.lease_gate lg on lg.gate = p)
-			or exists (
-				select from unnest(gates) n join deploy_gate.lease_gate lg on lg.gate > n || '.' and lg.gate < n || '/'),
-		(select max(k.gap_until) from deploy_gate.kin(gates) k where k.gap_until > deploy_gate.batch_now())
-			- deploy_gate.batch_now()
-	into crowded, gap;
+	foreach n in array gates loop
+		if exists (
+				select from deploy_gate.lease_gate lg
+				where lg.gate >= n and lg.gate < n || '/'
+					and (lg.gate = n or lg.gate > n || '.')) then
+			return true;
+		elsif strpos(n, '.') > 0 and exists (
+				select from deploy_gate.lease_gate lg where lg.gate = any (deploy_gate.path(n))) then
+			return true;
+		end if;
+	end loop;
+	return false;
 end $$;
 
 -- How long nothing may close these gates yet, so that jobs that waited get in between two windows; null for not at all.
 create or replace function deploy_gate.gap_left(gates text[]) returns interval
 language plpgsql stable as $$
+declare
+	at timestamptz := deploy_gate.batch_now();
+	until timestamptz;
+	gap_until timestamptz;
+	n text;
 begin
-	return (
-		select max(k.gap_until) - deploy_gate.batch_now()
-		from deploy_gate.kin(gates) k
-		where k.gap_until > deploy_gate.batch_now());
+	foreach n in array gates loop
+		select max(g.gap_until) into until from deploy_gate.gate g
+		where g.name >= n and g.name < n || '/' and (g.name = n or g.name > n || '.');
+		gap_until := greatest(gap_until, until);
+		if strpos(n, '.') > 0 then
+			select max(g.gap_until) into until from deploy_gate.gate g where g.name = any (deploy_gate.path(n));
+			gap_until := greatest(gap_until, until);
+		end if;
+	end loop;
+	return case when gap_until > at then gap_until - at end;
 end $$;
 
-create or replace function deploy_gate.make_ticket(l deploy_gate.lease) returns void
-language plpgsql as $$
-begin
-	l.state := 'queued';
-	l.number := nextval('deploy_gate.ticket_number');
-	insert into deploy_gate.lease select l.*;
-	perform deploy_gate.list_gates(l, 'ticket'), deploy_gate.record('queued', l, l.reason, l.holder), deploy_gate.change(l.gates);
-end $$;
-
--- Makes the ticket, or the lease that needed none, a window, and returns it: closed where its locks are had at once, else
+-- Makes the request, or the ticket it made before, a window, and returns it: closed where its locks are had at once, else
 -- draining until settle has them. One that takes the place of another inherits the session that holds its locks, so that they
 -- never drop in between. crowded: whether any lease is near that might be such another.
-create or replace function deploy_gate.make_window(l deploy_gate.lease, crowded boolean) returns deploy_gate.lease
+create or replace function deploy_gate.make_window(request jsonb, gates text[], ticket deploy_gate.lease, crowded boolean)
+returns deploy_gate.lease
 language plpgsql as $$
 declare
-	old deploy_gate.lease;
-	is_new boolean := l.number is null;
+	me bigint := deploy_gate.batch_session();
+	owner bigint := me;
+	state text := 'draining';
+	w deploy_gate.lease;
 begin
-	l.session := deploy_gate.batch_session();
 	if crowded then
-		for old in select * from deploy_gate.leases_in_the_way(l.gates, 'window') loop
-			l.session := old.session;
-			perform deploy_gate.replace_window(old, l);
-		end loop;
+		owner := coalesce(deploy_gate.replace_windows(request, gates), me);
 	end if;
-	l.fence := nextval('deploy_gate.fence');
-	l.number := coalesce(l.number, nextval('deploy_gate.ticket_number'));
-	l.state := 'draining';
-	if l.session = deploy_gate.batch_session() and deploy_gate.take_locks(l.gates) is null then
-		l := deploy_gate.closed_now(l, true);
-		l.answered := true;
-		perform deploy_gate.record('closed', l, l.reason, l.holder);
+	if owner = me and deploy_gate.take_locks(gates, 'x') is null then
+		state := 'closed';
 	end if;
-	if is_new then
-		insert into deploy_gate.lease select l.*;
-		perform deploy_gate.list_gates(l, 'window');
+	if ticket.id is null then
+		w := deploy_gate.store_window(request, gates, state, owner);
 	else
-		update deploy_gate.lease
-		set state = l.state, fence = l.fence, session = l.session, locked = l.locked, blocked_at = l.blocked_at,
-			external = l.external, closed_at = l.closed_at, max_at = l.max_at, expires_at = l.expires_at, answered = l.answered
-		where id = l.id;
-		update deploy_gate.lease_gate set role = 'window' where lease = l.id;
+		w := deploy_gate.promote_ticket(ticket, state, owner);
 	end if;
-	insert into deploy_gate.gate as g (name, fence) select n, l.fence from unnest(l.gates) n
-	on conflict (name) do update set fence = excluded.fence;
-	if l.state = 'closed' or l.session <> deploy_gate.batch_session() then
-		perform deploy_gate.change(l.gates);
+	insert into deploy_gate.gate (name) select g from unnest(gates) g on conflict (name) do nothing;
+	if state = 'closed' then
+		perform deploy_gate.record('closed', w, w.reason, w.holder), deploy_gate.change(gates);
+	elsif owner = me then
+		perform deploy_gate.touch(gates);
 	else
-		perform deploy_gate.touch(l.gates);
+		perform deploy_gate.change(gates);
 	end if;
-	return l;
+	return w;
+end $$;
+
+create or replace function deploy_gate.make_ticket(request jsonb, gates text[]) returns void
+language plpgsql as $$
+declare
+	t deploy_gate.lease := deploy_gate.store_window(request, gates, 'queued', null);
+begin
+	perform deploy_gate.record('queued', t, t.reason, t.holder), deploy_gate.change(gates);
+end $$;
+
+-- Stores a new lease with its gates: queued, draining or closed. What was not asked for comes from the settings of the first
+-- gate, then from the defaults.
+create or replace function deploy_gate.store_window(request jsonb, gates text[], as_state text, owner bigint)
+returns deploy_gate.lease
+language plpgsql as $$
+declare
+	at timestamptz := deploy_gate.batch_now();
+	since timestamptz := case as_state when 'closed' then at end;
+	asked deploy_gate.lease := jsonb_populate_record(null::deploy_gate.lease, request);
+	settings deploy_gate.gate := (select g from deploy_gate.gate g where g.name = gates[1]);
+	max_ms bigint := coalesce(asked.max_ms, settings.max_ms, 14400000);
+	ttl_ms bigint := least(coalesce(asked.ttl_ms, settings.ttl_ms, 1800000), max_ms);
+	stored record;
+begin
+	insert into deploy_gate.lease as l (id, digest, kind, state, gates, holder, reason, release, url, job, number, fence, ttl_ms,
+		max_ms, drain_ms, on_drain, on_expiry, grace_ms, created_at, wait_until, session, locked, answered, claim_session,
+		claim_request, closed_at, expires_at, max_at)
+	values (left(asked.digest, 32), asked.digest, 'window', as_state, gates, asked.holder, asked.reason, asked.release, asked.url,
+		asked.job, nextval('deploy_gate.ticket_number'), case when as_state <> 'queued' then nextval('deploy_gate.fence') end,
+		ttl_ms, max_ms, coalesce(asked.drain_ms, settings.drain_ms, 600000), coalesce(asked.on_drain, settings.on_drain, 'abort'),
+		coalesce(asked.on_expiry, settings.on_expiry, 'open'), coalesce(asked.grace_ms, settings.grace_ms, 0), at,
+		at + deploy_gate.ms(coalesce((request ->> 'wait_ms')::bigint, 0)), owner, since is not null, since is not null,
+		deploy_gate.batch_session(), (request ->> 'claim')::bigint, since, since + deploy_gate.ms(ttl_ms),
+		since + deploy_gate.ms(max_ms))
+	returning l into stored;
+	perform deploy_gate.list_gates(stored.l, case as_state when 'queued' then 'ticket' else 'window' end);
+	return stored.l;
 end $$;
 
 create or replace function deploy_gate.list_gates(l deploy_gate.lease, as_role text) returns void
 language plpgsql as $$
+declare
+	gate text;
 begin
-	insert into deploy_gate.lease_gate (lease, gate, role, key, ancestor_keys)
-	select l.id, g, as_role, deploy_gate.prefixed_key('deploy_gate:', g),
-		array(select deploy_gate.prefixed_key('deploy_gate:', p) from unnest(deploy_gate.path(g)) p where p <> g)
-	from unnest(l.gates) g;
+	foreach gate in array l.gates loop
+		insert into deploy_gate.lease_gate (lease, gate, role, key, ancestor_keys)
+		values (l.id, gate, as_role, deploy_gate.prefixed_key('deploy_gate:', gate), deploy_gate.ancestor_keys(gate));
+	end loop;
 end $$;
 
-create or replace function deploy_gate.replace_window(old deploy_gate.lease, new deploy_gate.lease) returns void
+create or replace function deploy_gate.promote_ticket(ticket deploy_gate.lease, to_state text, owner bigint)
+returns deploy_gate.lease
+language plpgsql as $$
+declare
+	since timestamptz := case to_state when 'closed' then deploy_gate.batch_now() end;
+	promoted record;
+begin
+	update deploy_gate.lease_gate set role = 'window' where lease = ticket.id;
+	update deploy_gate.lease u
+	set state = to_state, fence = nextval('deploy_gate.fence'), session = owner, locked = to_state = 'closed',
+		answered = to_state = 'closed', blocked_at = case when since is null then u.blocked_at end,
+		external = case when since is null then u.external end, closed_at = since,
+		expires_at = since + deploy_gate.ms(u.ttl_ms), max_at = since + deploy_gate.ms(u.max_ms)
+	where u.id = ticket.id returning u into promoted;
+	return promoted.u;
+end $$;
+
+create or replace function deploy_gate.ancestor_keys(gate text) returns bigint[]
+language plpgsql immutable as $$
+begin
+	if strpos(gate, '.') = 0 then
+		return '{}';
+	end if;
+	return array(select deploy_gate.prefixed_key('deploy_gate:', p) from unnest(deploy_gate.path(gate)) p where p <> gate);
+end $$;
+
+-- The windows in the way of these gates give their place to the request. The session that holds the locks of the last, null
+-- where there was none.
+create or replace function deploy_gate.replace_windows(request jsonb, gates text[]) returns bigint
+language plpgsql as $$
+declare
+	old deploy_gate.lease;
+begin
+	for old in select * from deploy_gate.leases_in_the_way(gates, 'window') loop
+		perform deploy_gate.replace_window(old, request ->> 'holder', request ->> 'reason');
+	end loop;
+	return old.session;
+end $$;
+
+create or replace function deploy_gate.replace_window(old deploy_gate.lease, who text, why text) returns void
 language plpgsql as $$
 begin
 	if old.ended_at is null then
-		perform deploy_gate.end_window(old, 'taken_over', new.holder, new.reason);
+		perform deploy_gate.end_window(old, 'taken_over', who, why);
 	else
 		delete from deploy_gate.lease_gate where lease = old.id;
 		update deploy_gate.lease set aftermath = null, opens_at = null where id = old.id;
-		perform deploy_gate.record('taken_over', old, new.reason, new.holder), deploy_gate.leave_locks(old.gates);
+		perform deploy_gate.record('taken_over', old, why, who), deploy_gate.leave_locks(old.gates);
 	end if;
 end $$;

@@ -4,20 +4,25 @@
 create or replace function deploy_gate.end_window(l deploy_gate.lease, how text, who text, why text,
 	leaves text default null, opens timestamptz default null) returns deploy_gate.lease
 language plpgsql as $$
-declare
-	ended deploy_gate.lease;
 begin
-	update deploy_gate.lease
-	set state = 'ended', ended_at = deploy_gate.batch_now(), ending = how, ended_by = who, end_reason = why,
-		claim_session = null, claim_request = null, unclaimed_at = null, aftermath = leaves, opens_at = opens
-	where id = l.id returning * into ended;
 	perform deploy_gate.record(how, l, why, who);
+	l.state := 'ended';
+	l.ended_at := deploy_gate.batch_now();
+	l.ending := how;
+	l.ended_by := who;
+	l.end_reason := why;
+	l.aftermath := leaves;
+	l.opens_at := opens;
+	update deploy_gate.lease
+	set state = l.state, ended_at = l.ended_at, ending = l.ending, ended_by = l.ended_by, end_reason = l.end_reason,
+		claim_session = null, claim_request = null, unclaimed_at = null, aftermath = l.aftermath, opens_at = l.opens_at
+	where id = l.id;
 	if leaves is null then
 		perform deploy_gate.free_gates(l);
 	else
 		perform deploy_gate.change(l.gates);
 	end if;
-	return ended;
+	return l;
 end $$;
 
 -- The gates of a window open. Where jobs waited and deploys queue, they stay open for a gap.
@@ -25,13 +30,16 @@ create or replace function deploy_gate.free_gates(l deploy_gate.lease) returns v
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
-	gap boolean := l.jobs_waited and exists (select from deploy_gate.in_the_way(l.gates, 'ticket'));
+	lasted_ms bigint := deploy_gate.ms_between(l.closed_at, at);
+	gap boolean := false;
 begin
+	if l.jobs_waited then
+		gap := exists (select from deploy_gate.in_the_way(l.gates, 'ticket'));
+	end if;
 	delete from deploy_gate.lease_gate where lease = l.id;
 	update deploy_gate.gate
-	set freed_at = at, gap_until = case when gap then at + deploy_gate.ms(coalesce(gap_ms, 500)) end,
-		typical_ms = case when l.closed_at is null then typical_ms
-			else (3 * coalesce(typical_ms, deploy_gate.ms_between(l.closed_at, at)) + deploy_gate.ms_between(l.closed_at, at)) / 4 end
+	set freed_at = at, gap_until = case when gap then at + deploy_gate.ms(coalesce(gap_ms, 500)) end, fence = coalesce(l.fence, fence),
+		typical_ms = coalesce((3 * coalesce(typical_ms, lasted_ms) + lasted_ms) / 4, typical_ms)
 	where name = any (l.gates);
 	perform deploy_gate.leave_locks(l.gates), deploy_gate.change(l.gates);
 end $$;
@@ -44,7 +52,7 @@ declare
 	l deploy_gate.lease;
 	failed boolean := coalesce(request ->> 'outcome', '') = 'failed';
 begin
-	select * into l from deploy_gate.lease where id = left(request ->> 'digest', 32);
+	l := (select x from deploy_gate.lease x where x.id = left(request ->> 'digest', 32));
 	if l.id is null or l.digest <> request ->> 'digest' or l.kind <> 'window' or not (request -> 'gates') ?| l.gates then
 		outcome := 'not_holder';
 		body := json_build_object('gate', deploy_gate.gate_json(request -> 'gates' ->> 0, at));

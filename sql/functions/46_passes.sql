@@ -77,7 +77,7 @@ declare
 	limited boolean;
 begin
 	if token is not null then
-		select l.id into inside from deploy_gate.lease l
+		select l.id, l.fence into inside, fence from deploy_gate.lease l
 		where l.id = left(token, 32) and l.digest = token and l.state in ('draining', 'closed') and l.gates && path;
 	end if;
 	shut := array(
@@ -88,7 +88,8 @@ begin
 		gate := (select g from unnest(gates) with ordinality n (g, place) where deploy_gate.path(g) && shut order by place limit 1);
 		return;
 	end if;
-	select max(k.fence), bool_or(k.pass_limit is not null) into fence, limited from deploy_gate.gate k where k.name = any (path);
+	select coalesce(way_in.fence, max(k.fence)), bool_or(k.pass_limit is not null) into fence, limited
+	from deploy_gate.gate k where k.name = any (path);
 	if limited then
 		gate := (
 			select g from unnest(gates) with ordinality n (g, place)
@@ -127,7 +128,7 @@ declare
 		"overrun": false, "jobs_waited": false}');
 	covered text[] := array(
 		select g from unnest(gates) g, deploy_gate.lease w where w.id = make_pass.inside and deploy_gate.path(g) && w.gates);
-	blocked bigint[] := deploy_gate.take_shared(array(select g from unnest(gates) g where g <> all (covered)));
+	blocked bigint[] := deploy_gate.take_locks(array(select g from unnest(gates) g where g <> all (covered)), 's');
 begin
 	if blocked is not null and deploy_gate.outsiders(blocked, 'ShareLock') is not null then
 		perform deploy_gate.leave_locks(gates);
@@ -151,23 +152,6 @@ begin
 	end if;
 	perform deploy_gate.record('passed', l, l.reason, l.holder);
 	return l;
-end $$;
-
--- Takes the gates and all above them shared. The keys that were not had, or null.
-create or replace function deploy_gate.take_shared(gates text[]) returns bigint[]
-language plpgsql volatile as $$
-declare
-	p text;
-	key bigint;
-	blocked bigint[];
-begin
-	foreach p in array deploy_gate.paths(gates) loop
-		key := deploy_gate.prefixed_key('deploy_gate:', p);
-		if not deploy_gate.take(key, 's') then
-			blocked := blocked || key;
-		end if;
-	end loop;
-	return blocked;
 end $$;
 
 -- Ends a lease of whatever kind, and returns it as it is then.
@@ -309,7 +293,7 @@ begin
 		where session = deploy_gate.batch_session() and kind = 'pass' and not locked and ended_at is null
 		order by created_at limit 500
 	loop
-		perform deploy_gate.settle_lease(pass, deploy_gate.take_shared(array(
-			select lg.gate from deploy_gate.lease_gate lg where lg.lease = pass.id and lg.role = 'pass')), 'ShareLock');
+		perform deploy_gate.settle_lease(pass, deploy_gate.take_locks(array(
+			select lg.gate from deploy_gate.lease_gate lg where lg.lease = pass.id and lg.role = 'pass'), 's'), 'ShareLock');
 	end loop;
 end $$;

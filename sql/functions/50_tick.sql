@@ -17,15 +17,17 @@ begin
 	end loop;
 	-- A batch that had to wait lets the renewals in first that waited with it.
 	if not deploy_gate.was_held_up() then
-		for l in select * from deploy_gate.lease where expires_at <= at and ended_at is null order by expires_at limit 50 loop
+		for l in select m.* from deploy_gate.leases_that_matter() m where m.expires_at <= at and m.ended_at is null
+				order by m.expires_at limit 50 loop
 			perform deploy_gate.expire(l);
 		end loop;
 	end if;
-	for l in select * from deploy_gate.lease where opens_at <= at order by opens_at limit 50 loop
+	for l in select m.* from deploy_gate.leases_that_matter() m where m.opens_at <= at order by m.opens_at limit 50 loop
 		update deploy_gate.lease set aftermath = null, opens_at = null where id = l.id;
 		perform deploy_gate.free_gates(l);
 	end loop;
-	for l in select * from deploy_gate.lease where unclaimed_at <= at - interval '15 s' order by unclaimed_at limit 50 loop
+	for l in select m.* from deploy_gate.leases_that_matter() m where m.unclaimed_at <= at - interval '15 s'
+			order by m.unclaimed_at limit 50 loop
 		perform deploy_gate.end_lease(l, 'abandoned', null, 'nobody asked for it any more for 15 s');
 	end loop;
 	perform deploy_gate.take_over_from_the_dead(), deploy_gate.notice_silent_claimants();
@@ -70,15 +72,19 @@ begin
 				and s.stamped_at > deploy_gate.batch_now() - interval '5 s');
 end $$;
 
--- Housekeeping: what ended before this instant is forgotten, a piece at a time.
+-- Housekeeping: what ended before this instant is forgotten, a piece at a time. A lease goes with the event of its end.
 create or replace function deploy_gate.change_forget(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
 	before timestamptz := deploy_gate.batch_now() - deploy_gate.ms((request ->> 'retention_ms')::bigint);
 begin
-	delete from deploy_gate.lease where id in (
-		select id from deploy_gate.lease where ended_at < before and aftermath is null order by ended_at limit 1000);
-	delete from deploy_gate.event where id in (select id from deploy_gate.event where at < before order by id limit 1000);
+	with old as (
+		delete from deploy_gate.event
+		where id in (select e.id from deploy_gate.event e where e.at < before order by e.id limit 1000)
+		returning lease
+	)
+	delete from deploy_gate.lease l using (select distinct lease from old) o
+	where l.id = o.lease and l.ended_at < before and l.aftermath is null;
 	delete from deploy_gate.request where done_at < before;
 	delete from deploy_gate.session where ended_at < least(before, deploy_gate.batch_now() - interval '1 day');
 	outcome := 'ok';
