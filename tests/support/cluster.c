@@ -79,9 +79,12 @@ static void remove_directory(char dir[static 48])
 
 static void launch(struct cluster *cluster, const char *port)
 {
+	char listen[128];
 	const char *at;
 
-	run((const char *const[]){ "scripts/postgres", "start", cluster->dir, port, "-c", "fsync=off", NULL },
+	snprintf(listen, sizeof(listen), "listen_addresses=%s", cluster->listen[0] ? cluster->listen : "127.0.0.1");
+	run((const char *const[]){ "scripts/postgres", "start", cluster->dir, port, "-c", "fsync=off", "-c", listen,
+		    NULL },
 		cluster->db.conninfo, sizeof(cluster->db.conninfo));
 	at = strstr(cluster->db.conninfo, "port=");
 	assert_non_null(at);

@@ -11,6 +11,7 @@ struct cluster {
 	char dir[48];
 	struct db db;			/* its own database, of a superuser */
 	unsigned port;
+	char listen[64];		/* addresses for the next start; "": 127.0.0.1 */
 };
 
 /* Starts one, or a standby that follows another. */
