@@ -1,0 +1,399 @@
+/* attached leases: what their streams are told, and when; that the service renews while a stream stands, and notices its end. */
+#include "support/stage.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "support/stream.h"
+
+enum { SOON_NS = 1000000000, MANY = 1000 };
+
+/* A lease, its token and its id. */
+struct held {
+	struct ask *made;
+	char token[64], id[40];
+};
+
+/* Makes a window, or a pass, at the first server: verb is "close?ttl=3s". */
+static struct held hold(struct stage *stage, const char *gate, const char *verb)
+{
+	struct held held;
+	char target[128];
+
+	snprintf(held.token, sizeof(held.token), "%.*s-%s", (int)strcspn(gate, "."), gate, TOKEN("attach"));
+	snprintf(target, sizeof(target), "/v1/gates/%s/%s", gate, verb);
+	held.made = post(stage, target, "holder=ann&token=%s", held.token);
+	assert_answer(held.made, 201, NULL);
+	snprintf(held.id, sizeof(held.id), "%s", ask_text(held.made, "id"));
+	return held;
+}
+
+static struct ask *attach(struct stage *stage, const struct server *server, const struct held *held)
+{
+	return stream_attach(&stage->http, server, held->id, held->token);
+}
+
+static struct ask *let_go(struct stage *stage, const struct held *held)
+{
+	char target[64];
+
+	snprintf(target, sizeof(target), "/v1/leases/%s/release", held->id);
+	return post(stage, target, "token=%s", held->token);
+}
+
+static void let_pass(struct stage *stage, int64_t ns)
+{
+	for (int64_t until_ns = clock_ns() + ns; clock_ns() < until_ns;)
+		http_done(stage->http.asks);
+}
+
+/* Whether the row of the lease is so. */
+#define is_so(stage, held, condition) \
+	psql_true(&(stage)->admin, "select " condition " from deploy_gate.lease where id = '%s'", (held)->id)
+#define until_so(stage, held, condition) \
+	psql_until(&(stage)->admin, "select " condition " from deploy_gate.lease where id = '%s'", (held)->id)
+
+static void test_attach__renews_for_as_long_as_the_stream_stands(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "keep", "close?ttl=3s");
+	struct ask *stream = attach(stage, &stage->one, &held);
+
+	assert_string_equal(ask_field(stream, "Content-Type"), "text/event-stream");
+	assert_string_equal(ask_field(stream, "Cache-Control"), "no-store");
+	assert_string_equal(ask_field(stream, "X-Accel-Buffering"), "no");
+	assert_true(strlen(ask_field(stream, "X-Request-Id")) > 0);
+	assert_string_equal(stream_text(stream, "attached", 1, "id"), held.id);
+	assert_string_equal(stream_text(stream, "attached", 1, "holder"), "ann");
+	assert_true(stream_true(stream, "attached", 1, "attached"));
+	/* Over several times to live. */
+	stream_await(stream, "renewed", 5);
+	for (unsigned i = 1; i <= 5; i++)
+		assert_in_range(stream_number(stream, "renewed", i, "expires_in_ms"), 1, 3000);
+	assert_true(stream_number(stream, "renewed", 5, "closed_ago_ms") > 6000);
+	assert_null(strstr(stream->text, held.token));
+	assert_answer(get(stage, "/v1/gates/keep/check"), 423, "closed");
+	assert_true(is_so(stage, &held, "attached and expires_at > clock_timestamp()"));
+	/* That is no news for the history. */
+	assert_null(strstr(get(stage, "/v1/events?gate=keep")->text, "renewed"));
+	let_go(stage, &held);
+}
+
+/* One that does not expire yet is told of all the same, and of what becomes of it. */
+static void test_attach__of_a_window_that_waits_in_line(void **state)
+{
+	struct stage *stage = *state;
+	struct held ahead = hold(stage, "line", "close?ttl=10m"), held = { .token = TOKEN("queued") };
+	struct ask *stream,
+		*queued = http_begin(&stage->http, &stage->two, "POST /v1/gates/line/close",
+			"ttl=10s&wait=50s&token=%s", held.token);
+	unsigned told;
+
+	await_deploys(stage, "line", 1);
+	snprintf(held.id, sizeof(held.id), "%s",
+		psql_value(&stage->admin, "select lease from deploy_gate.lease_gate where role = 'ticket'"));
+	stream = attach(stage, &stage->one, &held);
+	assert_string_equal(stream_text(stream, "attached", 1, "state"), "queued");
+	stream_await(stream, "renewed", 2);
+	assert_string_equal(stream_text(stream, "renewed", 0, "state"), "queued");
+	assert_int_equal(stream_number(stream, "renewed", 0, "expires_in_ms"), -1);
+	let_go(stage, &ahead);
+	http_finish(queued);
+	assert_answer(queued, 201, NULL);
+	told = stream_count(stream, "renewed");
+	stream_await(stream, "renewed", told + 2);
+	assert_string_equal(stream_text(stream, "renewed", 0, "state"), "closed");
+	assert_in_range(stream_number(stream, "renewed", 0, "expires_in_ms"), 1, 10000);
+	let_go(stage, &held);
+}
+
+/* Renewed is told after the commit, and the time left counts from before the question: it is never more than there is. */
+static void test_attach__tells_nothing_before_the_commit_nor_more_time_than_is_left(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "commit", "close?ttl=30s");
+	struct ask *stream = attach(stage, &stage->one, &held);
+	unsigned told;
+
+	stream_await(stream, "renewed", 1);
+	psql_run(&stage->admin, "begin; select from deploy_gate.service for update");
+	let_pass(stage, SOON_NS / 5);
+	told = stream_count(stream, "renewed");
+	let_pass(stage, 4LL * SOON_NS);
+	assert_int_equal(stream_count(stream, "renewed"), told);
+	assert_false(stream->done);
+	psql_run(&stage->admin, "commit");
+	stream_await(stream, "renewed", told + 1);
+	/* It was asked for about 2 s before it could be decided. */
+	assert_true(stream_number(stream, "renewed", told + 1, "expires_in_ms") < 30000 - 1000);
+	let_go(stage, &held);
+}
+
+/* Its time to live goes on; and after that the gate opens 5 s later, for its holder may still be about to end what it does. */
+static void test_attach__hangup_leaves_the_lease_its_time(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "hang", "close?ttl=3s");
+	struct ask *stream = attach(stage, &stage->one, &held), *wait;
+
+	stream_await(stream, "renewed", 1);
+	http_hang_up(stream);
+	until_so(stage, &held, "not attached and was_attached");
+	assert_true(is_so(stage, &held, "ended_at is null"));
+	wait = http_begin(&stage->http, &stage->two, "GET /v1/gates/hang/wait?timeout=50s", NULL);
+	until_so(stage, &held, "ending = 'expired'");
+	assert_true(is_so(stage, &held, "opens_at - ended_at = interval '5 s'"));
+	assert_answer(get(stage, "/v1/gates/hang/check"), 423, "closed");
+	http_finish(wait);
+	assert_answer(wait, 200, NULL);
+}
+
+/* The old stream is ended, at whichever replica, and nothing is lost. */
+static void test_attach__a_second_one_replaces_the_first(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "second", "close?ttl=4s");
+	struct ask *first = attach(stage, &stage->one, &held), *second = attach(stage, &stage->one, &held), *third;
+
+	stream_await_end(first);
+	third = attach(stage, &stage->two, &held);
+	stream_await_end(second);
+	assert_int_equal(stream_count(first, "lost") + stream_count(second, "lost"), 0);
+	stream_await(third, "renewed", 3);
+	assert_true(is_so(stage, &held, "attached and ended_at is null"));
+	let_go(stage, &held);
+	stream_await(third, "lost", 1);
+}
+
+/* A replica that hung for a while tells the rows late that a stream broke: the lease has another by then. */
+static void test_attach__a_late_detach_means_nothing_to_the_next_stream(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "late", "close?ttl=10s");
+	struct ask *first = attach(stage, &stage->one, &held), *second;
+
+	server_signal(&stage->one, SIGSTOP);
+	second = attach(stage, &stage->two, &held);
+	http_hang_up(first);
+	server_signal(&stage->one, SIGCONT);
+	assert_answer(get(stage, "/v1/gates/late/check"), 423, "closed");
+	stream_await(second, "renewed", 3);
+	assert_true(is_so(stage, &held, "attached"));
+	let_go(stage, &held);
+}
+
+/* However the lease ends, and at whichever replica: its stream is told at once, and then ended. */
+static void test_attach__lost_is_told_at_once(void **state)
+{
+	struct stage *stage = *state;
+
+	for (int i = 0; i < 6; i++) {
+		char gate[16], request[48];
+		struct held held;
+		struct ask *stream;
+		int64_t forced_ns;
+
+		snprintf(gate, sizeof(gate), "lost%d", i);
+		snprintf(request, sizeof(request), "POST /v1/gates/%s/force-open", gate);
+		held = hold(stage, gate, "close?ttl=1m");
+		stream = attach(stage, &stage->one, &held);
+		forced_ns = clock_ns();
+		http_ask(&stage->http, i % 2 ? &stage->one : &stage->two, request, "reason=test&holder=bob");
+		stream_await(stream, "lost", 1);
+		assert_true(clock_ns() - forced_ns < SOON_NS);
+		assert_string_equal(stream_text(stream, "lost", 1, "end"), "forced");
+		assert_string_equal(stream_text(stream, "lost", 1, "ended_by"), "bob");
+		stream_await_end(stream);
+	}
+}
+
+/* A deploy wants in: rows as a draining window has them, which the pass is in the way of. */
+static void begin_drain(struct stage *stage, const char *gate)
+{
+	psql_run(&stage->admin,
+		"insert into deploy_gate.lease (id, digest, kind, state, gates, holder, reason, ttl_ms, max_ms, "
+		"on_drain,"
+		" created_at, drain_until, claim_session, claim_request, answered)"
+		" select md5('%1$s'), md5('%1$s') || md5('%1$s'), 'window', 'draining', '{%1$s}', 'bob', 'a fix', "
+		"60000,"
+		" 60000, 'stop', clock_timestamp(), clock_timestamp() + interval '1 m', number, 1, true"
+		" from deploy_gate.session where role = 'locks' and ended_at is null limit 1;"
+		"insert into deploy_gate.lease_gate values (md5('%1$s'), '%1$s', 'window', deploy_gate.key('%1$s'), "
+		"'{}');"
+		"notify deploy_gate, '%1$s'",
+		gate);
+}
+
+/* Once each; what was told once is a member of every later event. */
+static void test_attach__a_pass_is_told_that_a_deploy_wants_in_and_then_to_stop(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "drain.job", "pass?ttl=10s");
+	struct ask *stream = attach(stage, &stage->two, &held);
+	unsigned told;
+
+	stream_await(stream, "renewed", 1);
+	begin_drain(stage, "drain");
+	stream_await(stream, "closing", 1);
+	assert_string_equal(stream_text(stream, "closing", 1, "closing.holder"), "bob");
+	assert_string_equal(stream_text(stream, "closing", 1, "closing.reason"), "a fix");
+	assert_string_equal(stream_text(stream, "closing", 1, "closing.on_drain"), "stop");
+	assert_int_equal(strlen(stream_text(stream, "closing", 1, "closing.lease")), 32);
+	assert_int_equal(strlen(stream_text(stream, "closing", 1, "closing.deadline_at")), 24);
+	assert_in_range(stream_number(stream, "closing", 1, "closing.deadline_in_ms"), 30000, 60000);
+	told = stream_count(stream, "renewed");
+	stream_await(stream, "renewed", told + 1);
+	assert_string_equal(stream_text(stream, "renewed", 0, "closing.holder"), "bob");
+	psql_run(&stage->admin, "update deploy_gate.lease set stop_at = clock_timestamp() where id = '%s'", held.id);
+	stream_await(stream, "stop", 1);
+	assert_true(stream_true(stream, "stop", 1, "stop"));
+	stream_await(stream, "renewed", told + 3);
+	assert_true(stream_true(stream, "renewed", 0, "stop"));
+	assert_int_equal(stream_count(stream, "closing"), 1);
+	assert_int_equal(stream_count(stream, "stop"), 1);
+	/* Whoever attaches anew is told as well. */
+	stream = attach(stage, &stage->one, &held);
+	stream_await(stream, "stop", 1);
+	let_go(stage, &held);
+	stream_await(stream, "lost", 1);
+	psql_run(&stage->admin, "delete from deploy_gate.lease_gate where gate = 'drain'");
+}
+
+static void test_attach__refusals_are_like_those_of_any_request(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "refuse", "close?ttl=1m");
+	const char *const no_lease = "0123456789abcdef0123456789abcdef", *const foreign = TOKEN("foreign");
+	struct ask *ask;
+	char target[96];
+
+	snprintf(target, sizeof(target), "/v1/leases/%s/attach", held.id);
+	ask = stream_begin(&stage->http, &stage->two, no_lease, held.token);
+	http_finish(ask);
+	assert_answer(ask, 404, "not_found");
+	assert_contains(ask_text(ask, "detail"), "no lease");
+	ask = stream_begin(&stage->http, &stage->two, held.id, foreign);
+	http_finish(ask);
+	assert_answer(ask, 409, "not_holder");
+	ask = get(stage, target);
+	assert_answer(ask, 400, "bad_request");
+	assert_contains(ask_text(ask, "detail"), "X-Lease-Token");
+	assert_false(is_so(stage, &held, "attached or was_attached"));
+	let_go(stage, &held);
+	ask = stream_begin(&stage->http, &stage->two, held.id, held.token);
+	http_finish(ask);
+	assert_answer(ask, 410, "gone");
+	assert_text(ask, "lease.end", "released");
+	assert_answer(post(stage, target, NULL), 405, "method_not_allowed");
+}
+
+/* Windows in great number, with tokens by number. */
+static void make_windows(struct stage *stage, int count)
+{
+	psql_run(&stage->admin,
+		"insert into deploy_gate.lease (id, digest, kind, state, gates, ttl_ms, max_ms, created_at, closed_at,"
+		" expires_at, max_at, locked)"
+		" select left(d, 32), d, 'window', 'closed', array['many' || i], 60000, 3600000, clock_timestamp(),"
+		" clock_timestamp(), clock_timestamp() + interval '1 m', clock_timestamp() + interval '1 h', true"
+		" from generate_series(1, %d) i, encode(sha256((format('" TOKEN("%%s") "', i))::bytea), 'hex') d",
+		count);
+}
+
+static struct ask *begin_numbered(struct stage *stage, const struct server *server, int number)
+{
+	char token[64], id[40];
+
+	snprintf(token, sizeof(token), TOKEN("%d"), number);
+	snprintf(id, sizeof(id), "%s",
+		psql_value(&stage->admin, "select left(encode(sha256('%s'::bytea), 'hex'), 32)", token));
+	return stream_begin(&stage->http, server, id, token);
+}
+
+static const char our_sessions[] = "select count(*) from pg_stat_activity where application_name like 'deploy-gated/%%'"
+				   " and datname = current_database()";
+
+/* All are renewed at one instant, that of one change; and they need no sessions of their own. */
+static void test_attach__a_thousand_streams_are_one_change_a_round(void **state)
+{
+	static struct ask *streams[MANY];
+	struct stage *stage = *state;
+	long long sessions = psql_number(&stage->admin, our_sessions);
+
+	make_windows(stage, MANY);
+	for (int i = 0; i < MANY; i++)
+		streams[i] = begin_numbered(stage, &stage->one, i + 1);
+	for (int i = 0; i < MANY; i++)
+		stream_await(streams[i], "renewed", 2);
+	psql_until(&stage->admin,
+		"select count(*) = %d and count(distinct expires_at) = 1 and count(distinct xmin::text) = 1"
+		" from deploy_gate.lease where attached and ended_at is null",
+		MANY);
+	assert_int_equal(psql_number(&stage->admin, our_sessions), sessions);
+	for (int i = 0; i < MANY; i++)
+		http_hang_up(streams[i]);
+	psql_until(
+		&stage->admin, "select not exists (select from deploy_gate.lease where attached and ended_at is null)");
+}
+
+/* Streams are connections that stay, like waits: some are left for those who do not. */
+static void test_attach__too_many_are_429(void **state)
+{
+	struct stage *stage = *state;
+	struct server small = { 0 };
+	struct ask *streams[12], *one_more;
+
+	psql_run(&stage->admin, "delete from deploy_gate.lease where gates[1] like 'many%%'");
+	make_windows(stage, 13);
+	server_start(&small, stage->db.conninfo, "small", (const char *const[]){ "--connections", "16", NULL });
+	for (int i = 0; i < 12; i++)
+		stream_await(streams[i] = begin_numbered(stage, &small, i + 1), "attached", 1);
+	one_more = begin_numbered(stage, &small, 13);
+	http_finish(one_more);
+	assert_answer(one_more, 429, "too_many");
+	http_hang_up(streams[0]);
+	psql_until(&stage->admin, "select count(*) = 11 from deploy_gate.lease where attached and ended_at is null");
+	stream_await(begin_numbered(stage, &small, 13), "attached", 1);
+	assert_answer(http_ask(&stage->http, &small, "GET /healthz", NULL), 200, NULL);
+	server_release(&small);
+}
+
+/* What somebody wants to keep goes before all else that came to be decided with it. */
+static void test_renew__goes_before_what_came_earlier_in_its_batch(void **state)
+{
+	struct stage *stage = *state;
+	struct held held = hold(stage, "first", "close?ttl=1m");
+	struct ask *open, *renew;
+	char request[64];
+
+	snprintf(request, sizeof(request), "POST /v1/leases/%s/renew", held.id);
+	psql_run(&stage->admin, "begin; select from deploy_gate.service for update");
+	open = http_begin(&stage->http, &stage->one, "POST /v1/gates/first/open", "token=%s", held.token);
+	renew = http_begin(&stage->http, &stage->one, request, "token=%s", held.token);
+	/* For longer than a batch tries: then all that came goes together. */
+	let_pass(stage, SOON_NS);
+	psql_run(&stage->admin, "commit");
+	http_finish(open);
+	http_finish(renew);
+	assert_answer(renew, 200, NULL);
+	assert_answer(open, 200, NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_attach__renews_for_as_long_as_the_stream_stands),
+		cmocka_unit_test(test_attach__of_a_window_that_waits_in_line),
+		cmocka_unit_test(test_attach__tells_nothing_before_the_commit_nor_more_time_than_is_left),
+		cmocka_unit_test(test_attach__hangup_leaves_the_lease_its_time),
+		cmocka_unit_test(test_attach__a_second_one_replaces_the_first),
+		cmocka_unit_test(test_attach__a_late_detach_means_nothing_to_the_next_stream),
+		cmocka_unit_test(test_attach__lost_is_told_at_once),
+		cmocka_unit_test(test_attach__a_pass_is_told_that_a_deploy_wants_in_and_then_to_stop),
+		cmocka_unit_test(test_attach__refusals_are_like_those_of_any_request),
+		cmocka_unit_test(test_renew__goes_before_what_came_earlier_in_its_batch),
+		cmocka_unit_test(test_attach__a_thousand_streams_are_one_change_a_round),
+		cmocka_unit_test(test_attach__too_many_are_429),
+	};
+
+	return cmocka_run_group_tests(tests, stage_setup, stage_teardown);
+}
