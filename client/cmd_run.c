@@ -1,11 +1,35 @@
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client.h"
 #include "command.h"
 #include "gates.h"
+#include "inside.h"
+#include "lease.h"
 #include "nested.h"
-#include "wrap.h"
+
+enum { TRIES_OF_RERUN = 3 };
+
+/* One run of the job in a pass, and what it makes of the next. */
+struct job {
+	struct client *client;
+	const struct nested *nested;
+	const char *gates; /* of the pass */
+	struct lease pass;
+	struct inside_end end;
+	int64_t tries, tries_most;
+};
+
+static int run_without(struct client *client)
+{
+	struct wrap_end end;
+
+	wrap_run(client, NULL, &end);
+	return end.code;
+}
 
 /* Whether the command is to run although nobody answered. */
 static bool runs_anyway(struct client *client, const struct reply *reply)
@@ -17,40 +41,150 @@ static bool runs_anyway(struct client *client, const struct reply *reply)
 	return true;
 }
 
-/* Whether the way is free; if not, *code is what to end with. */
-static bool may_run(struct client *client, struct nested *nested, int *code)
+/* Nobody said that the job may run. */
+static int end_unasked(struct client *client, const struct reply *reply)
 {
-	const char *gates = client->options.argument[0];
-	struct reply reply;
-	bool free_way;
-	enum outcome outcome = nested_look(client, gates, nested, &reply);
+	return runs_anyway(client, reply) ? run_without(client) : client_end(client, reply);
+}
 
-	if (outcome == OUTCOME_OK && nested->todo[0]) {
-		reply_release(&reply);
-		outcome = gates_wait(client, nested->todo, &reply);
-		free_way = outcome == OUTCOME_OK && gates_known(client, nested->todo, reply.body, code);
-	} else {
-		free_way = outcome == OUTCOME_OK;
-	}
-	if (outcome != OUTCOME_OK) {
-		free_way = runs_anyway(client, &reply);
-		if (!free_way)
-			*code = client_end(client, &reply);
+/* Gives the pass back. Its last word is whether a window closed over it. */
+static void release(struct job *job)
+{
+	struct client *client = job->client;
+	struct inside_end *end = &job->end;
+	struct reply reply;
+
+	switch (lease_release(client, &job->pass, &reply)) {
+	case OUTCOME_OK:
+		end->overrun |= cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply.body, "overrun"));
+		break;
+	case OUTCOME_GONE:
+	case OUTCOME_NOT_HOLDER:
+		end->ended = true;
+		snprintf(end->wrap.why, sizeof(end->wrap.why), "%s", reply.detail);
+		break;
+	default:
+		report_say(&client->report, "the pass could not be released, and lapses by itself: %s",
+			client->interrupted ? "interrupted" : reply.detail);
 	}
 	reply_release(&reply);
-	return free_way;
+}
+
+/* Whether the command is to be run once more: it was ended for the sake of a deploy, or a deploy may have broken it. What
+ * somebody interrupted stays ended. */
+static bool goes_again(const struct job *job)
+{
+	const struct inside_end *end = &job->end;
+	bool reruns = strcmp(job->client->options.on_close, "rerun") == 0,
+	     died_of_keys = end->wrap.code == EXIT_SIGNAL + SIGINT || end->wrap.code == EXIT_SIGNAL + SIGQUIT;
+
+	if (!end->wrap.started || end->wrap.interrupted || died_of_keys || job->tries >= job->tries_most)
+		return false;
+	switch (end->wrap.cause) {
+	case WRAP_CLOSED:
+		return reruns;
+	case WRAP_STOPPED:
+		return strcmp(job->client->options.on_close, "stop") != 0;
+	default:
+		return end->wrap.code != EXIT_SUCCESS && (end->wrap.cause != WRAP_NONE || end->ended || end->overrun);
+	}
+}
+
+/* The exit code of a job that is not run again. */
+static int end_code(const struct job *job)
+{
+	const struct wrap_end *end = &job->end.wrap;
+	const char *word = end->cause == WRAP_CLOSED || end->cause == WRAP_STOPPED ? "stopped" : "lost";
+
+	if (!end->started || (end->cause == WRAP_NONE && !job->end.ended))
+		return end->code;
+	return report_end(&job->client->report, EXIT_LOST, word, "%s", end->why);
+}
+
+/* The pass is ours: runs the command in it. */
+static void run_inside(struct job *job, const struct reply *granted)
+{
+	/* inside a window its token goes further than that of a pass under it */
+	if (!job->nested->inside || job->nested->is_pass)
+		inside_tell(job->client, &job->pass, granted);
+	inside_run(job->client, &job->pass, granted, &job->end);
+	if (!job->end.ended)
+		release(job);
+}
+
+/* Takes a pass and runs the command. True: it is to be done once more; else *code is what to end with. */
+static bool run_once(struct job *job, int *code)
+{
+	struct client *client = job->client;
+	const struct nested *nested = job->nested;
+	const char *outer = nested->inside && !nested->is_pass ? nested->outer.token : NULL;
+	struct reply reply;
+	bool again = false;
+
+	lease_make(&job->pass, job->gates, true);
+	switch (lease_pass(client, &job->pass, outer, &reply)) {
+	case OUTCOME_OK:
+	case OUTCOME_MADE:
+		run_inside(job, &reply);
+		again = goes_again(job);
+		if (!again)
+			*code = end_code(job);
+		break;
+	default:
+		*code = end_unasked(client, &reply);
+	}
+	reply_release(&reply);
+	return again;
+}
+
+static int run_until_done(struct client *client, const struct nested *nested)
+{
+	bool reruns = strcmp(client->options.on_close, "rerun") == 0, is_window = nested->inside && !nested->is_pass;
+	struct job job = {
+		.client = client,
+		.nested = nested,
+		.gates = is_window ? client->options.argument[0] : nested->todo,
+		.tries_most = client->options.tries,
+	};
+	int code;
+
+	if (job.tries_most < 0)
+		job.tries_most = reruns ? TRIES_OF_RERUN : 1;
+	for (job.tries = 1; run_once(&job, &code); job.tries++)
+		report_say(&client->report,
+			"running it again once the gate is open (%" PRId64 " of %" PRId64 " tries): %s", job.tries + 1,
+			job.tries_most, job.end.wrap.why[0] ? job.end.wrap.why : "a deploy closed the gate over it");
+	return code;
+}
+
+/* Looks whether the gates are known. Where they are shut they are, and the pass waits. False: *code is what to end with. */
+static bool are_known(struct client *client, const char *gates, struct reply *reply, int *code)
+{
+	enum outcome outcome;
+
+	reply_release(reply);
+	outcome = gates_check(client, gates, reply);
+	if (outcome == OUTCOME_OK)
+		return gates_known(client, gates, reply->body, code);
+	if (outcome_row(outcome)->exit == outcome_row(OUTCOME_CLOSED)->exit)
+		return true;
+	*code = end_unasked(client, reply);
+	return false;
 }
 
 int cmd_run(struct client *client)
 {
+	const char *gates = client->options.argument[0];
 	struct nested nested;
-	struct wrap_end end;
+	struct reply reply;
 	int code = EXIT_INTERNAL;
 
-	if (!may_run(client, &nested, &code))
-		return code;
-	if (!nested.inside)
-		wrap_tell(NULL, client->options.argument[0], NULL, NULL);
-	wrap_run(client, NULL, &end);
-	return end.code;
+	if (nested_look(client, gates, &nested, &reply) != OUTCOME_OK)
+		code = end_unasked(client, &reply);
+	else if (nested.inside && nested.is_pass && !nested.todo[0])
+		code = run_without(client);
+	else if (nested.inside || are_known(client, gates, &reply, &code))
+		code = run_until_done(client, &nested);
+	reply_release(&reply);
+	return code;
 }

@@ -79,8 +79,16 @@ static const struct option_row run_rows[] = {
 	WAIT("30m", "how long to wait"),
 	{ .name = "on-unreachable", .argument = "fail|run", .type = OPTION_CHOICE, MEMBER(on_unreachable),
 	  .fallback = "fail", .help = "run the command all the same if no server answers within --reach" },
+	TTL("30s", "how long a deploy waits for us if we vanish"),
+	{ .name = "on-close", .argument = "finish|stop|rerun", .type = OPTION_CHOICE, MEMBER(on_close),
+	  .fallback = "finish", .help = "what becomes of the command if a deploy wants in; rerun: when it is over" },
+	{ .name = "tries", .argument = "N", .type = OPTION_NUMBER, MEMBER(tries),
+	  .help = "how often to run a command at most that a deploy ended or broke; default 1, with rerun 3" },
+	ON_SILENCE("finish"),
+	KILL_AFTER("how long after TERM a command is killed that is to end"),
 	HOLDER,
 	JOB,
+	REASON("why, for others to see"),
 };
 
 static const struct option_row deploy_rows[] = {
@@ -145,8 +153,8 @@ const struct option_table global_options = TABLE(global_rows);
 const struct command commands[] = {
 	{ "check", "GATES", "is it open? 0: yes, 1: no", 1, 1, false, REACH_SHORT, { NULL, 0 }, cmd_check, NULL },
 	{ "wait", "GATES", "return when it is open", 1, 1, false, REACH_WAIT, TABLE(wait_rows), cmd_wait, NULL },
-	{ "run", "GATES -- CMD…", "wait until it is open, then run a command", 1, 1, true, REACH_WAIT,
-	  TABLE(run_rows), cmd_run, NULL },
+	{ "run", "GATES -- CMD…", "wait until it is open, run a command, and have deploys wait for it", 1, 1, true,
+	  REACH_WAIT, TABLE(run_rows), cmd_run, wrapped_note },
 	{ "deploy", "GATES -- CMD…", "close, run a command, open", 1, 1, true, REACH_NORMAL,
 	  TABLE(deploy_rows), cmd_deploy, wrapped_note },
 	{ "close", "GATES", "close, and print the token that opens", 1, 1, false, REACH_NORMAL,

@@ -18,7 +18,7 @@ enum {
 	ANSWER_LEAST_MS = 500,
 	ANSWER_MOST_MS = 5000,
 	SILENCE_MOST_MS = 6000, /* the service promises a word each 5 s */
-	GRACE_MS = 5000		/* of a lease that was ever attached and says nothing else */
+	GRACE_MS = 5000		/* at least, of a window that was ever attached */
 };
 
 static bool hear(void *context, const char *piece, size_t size);
@@ -150,6 +150,11 @@ void keep_tick(struct keep *keep, int64_t now_ms)
 		send_attach(keep);
 }
 
+static int64_t most(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
 static bool is_true(const cJSON *object, const char *member)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, member));
@@ -184,7 +189,7 @@ static void acknowledge_event(struct keep *keep, const cJSON *lease)
 	keep->plainly = false;
 	keep->heard_ms = now_ms;
 	keep->stale = now_ms - acked_ms > keep->silence.ttl_ms / 5;
-	keep->silence.grace_ms = json_number(lease, "grace_ms", GRACE_MS);
+	keep->silence.grace_ms = keep->lease->is_pass ? 0 : most(json_number(lease, "grace_ms", 0), GRACE_MS);
 	if (!keep->stale)
 		acknowledge(keep, lease, acked_ms < now_ms ? acked_ms : now_ms);
 }

@@ -1,0 +1,148 @@
+/* Leases of run and deploy while something breaks: the wrapper, the network, the service. By the real client against the
+ * real server. */
+#include "unit/cases.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "support/proxy.h"
+#include "support/run.h"
+
+/* Lets time pass where that is what the test is about. */
+static void pass_time(int64_t ms)
+{
+	const struct timespec length = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
+
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+}
+
+static int check(const struct world *world, const char *gate)
+{
+	struct run run;
+
+	return run_words(world, &run, WORDS("check", "-q", gate));
+}
+
+static void test_attached__a_lease_lives_as_long_as_its_wrapper_and_little_longer(void **state)
+{
+	struct run run, waiter;
+	int status;
+
+	run_start(*state, &run, WORDS("deploy", "killed", "--ttl", "3s", "--", SELF, "record", "TERM"));
+	run_await(&run, "ready\n");
+	pass_time(4000);
+	assert_int_equal(check(*state, "killed"), 1);
+	kill(run.pid, SIGKILL);
+	assert_int_equal(waitpid(run.pid, &status, 0), run.pid);
+	assert_int_equal(check(*state, "killed"), 1);
+	assert_int_equal(run_words(*state, &waiter, WORDS("-q", "wait", "killed", "--wait", "18s")), 0);
+	run_await(&run, "got TERM\n");
+}
+
+/* Stopped for longer than its lease may live in silence, a wrapper knows nothing when it goes on. */
+static void test_attached__a_wrapper_that_stood_still_ends_its_command(void **state)
+{
+	struct run run;
+
+	run_start(*state, &run, WORDS("deploy", "stood", "--ttl", "3s", "--", SELF, "record", "TERM"));
+	run_await(&run, "ready\n");
+	kill(run.pid, SIGSTOP);
+	pass_time(4500);
+	kill(run.pid, SIGCONT);
+	assert_int_equal(run_finish(&run), 76);
+	assert_contains(run.output, "exit 76 (lost): ");
+}
+
+static const struct broken {
+	const char *command, *gate;
+	bool cut;
+} broken[] = {
+	{ "deploy", "stalled", false },
+	{ "deploy", "cut", true },
+	{ "run", "job.stalled", false },
+	{ "run", "job.cut", true },
+};
+
+static void test_attached__a_network_break_of_5_s_costs_nothing(void **state)
+{
+	const struct world *world = *state;
+	struct proxy stalled, cut;
+	struct run runs[COUNT(broken)];
+	char url[128];
+
+	snprintf(url, sizeof(url), "unix:%s", world->socket);
+	proxy_start(&stalled, url);
+	proxy_start(&cut, url);
+	for (size_t i = 0; i < COUNT(broken); i++) {
+		run_start(world, &runs[i],
+			WORDS(broken[i].command, broken[i].gate, "--url", broken[i].cut ? cut.url : stalled.url, "--",
+				SELF, "record", "QUIT"));
+		run_await(&runs[i], "ready\n");
+	}
+	proxy_stall(&stalled);
+	proxy_cut(&cut);
+	pass_time(5000);
+	proxy_go_on(&stalled);
+	proxy_mend(&cut);
+	pass_time(6500);
+	assert_int_equal(check(world, "stalled"), 1);
+	assert_int_equal(check(world, "cut"), 1);
+	for (size_t i = 0; i < COUNT(broken); i++) {
+		kill(runs[i].pid, SIGQUIT);
+		assert_int_equal(run_finish(&runs[i]), RECORDER_EXIT);
+		assert_int_equal(run_times(&runs[i], "got "), 1);
+	}
+	proxy_release(&stalled);
+	proxy_release(&cut);
+}
+
+static const struct outage {
+	const char *command, *gate, *on_silence;
+	int code;
+	const char *said;
+} outages[] = {
+	{ "deploy", "out.stop", "stop", 76, "got TERM\n" },
+	{ "deploy", "out.finish", "finish", RECORDER_EXIT, "the command goes on\n" },
+	{ "run", "job.out", "finish", RECORDER_EXIT, "the command goes on\n" },
+	{ "run", "job.out.stop", "stop", 76, "got TERM\n" },
+};
+
+/* Of an outage in which nobody could renew nothing counts, so what went on in it still has its lease. */
+static void test_attached__an_outage_longer_than_the_ttl(void **state)
+{
+	const struct world *world = *state;
+	struct run runs[COUNT(outages)];
+
+	for (size_t i = 0; i < COUNT(outages); i++) {
+		run_start(world, &runs[i],
+			WORDS(outages[i].command, outages[i].gate, "--ttl", "4s", "--on-silence", outages[i].on_silence,
+				"--", SELF, "record", outages[i].code == 76 ? "TERM" : "QUIT"));
+		run_await(&runs[i], "ready\n");
+	}
+	kill(world->server, SIGSTOP);
+	pass_time(7500);
+	kill(world->server, SIGCONT);
+	for (size_t i = 0; i < COUNT(outages); i++) {
+		run_await(&runs[i], outages[i].said);
+		if (outages[i].code != 76)
+			kill(runs[i].pid, SIGQUIT);
+		assert_int_equal(run_finish(&runs[i]), outages[i].code);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_attached__a_lease_lives_as_long_as_its_wrapper_and_little_longer),
+		cmocka_unit_test(test_attached__a_wrapper_that_stood_still_ends_its_command),
+		cmocka_unit_test(test_attached__a_network_break_of_5_s_costs_nothing),
+		cmocka_unit_test(test_attached__an_outage_longer_than_the_ttl),
+	};
+	int code;
+
+	if (run_as_command(argc, argv, &code))
+		return code;
+	return cmocka_run_group_tests(tests, world_begin, world_end);
+}
