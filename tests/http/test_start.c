@@ -55,6 +55,23 @@ static void test_start__through_a_pooler_is_78(void **state)
 	}
 }
 
+/* A standby learns late what was committed and knows of no lock: it answers nothing about gates, and says whom to ask. */
+static void ask_standby(const struct cluster *standby)
+{
+	static const char *const calls[] = { "select deploy_gate.is_open('standby')",
+		"call deploy_gate.wait_open('standby', '1 s')", "select deploy_gate.assert_fence('standby', 1)" };
+	struct psql psql;
+
+	psql_open(&psql, &standby->db, NULL);
+	psql_until(&psql, "select to_regprocedure('deploy_gate.is_open(text)') is not null");
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		assert_string_equal(psql_state(&psql, "%s", calls[i]), "25006");
+		assert_contains(psql_message(&psql), "standby");
+		assert_contains(psql_hint(&psql), "primary");
+	}
+	psql_close(&psql);
+}
+
 static void test_start__on_a_standby_is_78(void **state)
 {
 	struct cluster *primary = *state, standby = { 0 };
@@ -67,6 +84,7 @@ static void test_start__on_a_standby_is_78(void **state)
 	snprintf(both, sizeof(both), "host=%s,%s port=%u,%u user=postgres dbname=postgres", standby.dir, primary->dir,
 		standby.port, primary->port);
 	server_start(&server, both, NULL, NULL);
+	ask_standby(&standby);
 	server_stop(&server);
 	server_release(&server);
 	cluster_release(&standby);
