@@ -58,6 +58,17 @@ static enum outcome check_conninfo(const char *database, struct fault *fault)
 	return outcome;
 }
 
+static void give_up(struct fault *fault)
+{
+	struct fault last = *fault;
+
+	if (last.outcome == OUTCOME_UNAVAILABLE)
+		(void)fault_set(fault, OUTCOME_UNAVAILABLE,
+			"no database: %.300s; --database (DEPLOY_GATED_DATABASE) says where it is, and --start-timeout "
+			"how long to wait for it",
+			last.detail);
+}
+
 /* A database that is not there yet may come; one that must not be used stays that. */
 static PGconn *connect_within(const char *database, int64_t timeout_ms, const struct log *log, struct fault *fault)
 {
@@ -68,8 +79,10 @@ static PGconn *connect_within(const char *database, int64_t timeout_ms, const st
 	if (check_conninfo(database, fault) != OUTCOME_OK)
 		return NULL;
 	while (!(connection = connect_once(database, fault))) {
-		if (fault->outcome != OUTCOME_UNAVAILABLE || now_ms() >= until)
+		if (fault->outcome != OUTCOME_UNAVAILABLE || now_ms() >= until) {
+			give_up(fault);
 			return NULL;
+		}
 		log_write(log, LOG_DEBUG, "database_awaited", "why", fault->detail, NULL);
 		clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 	}

@@ -25,9 +25,12 @@ static void refuses(const char *conninfo, int code, const char *says, const char
 static void test_start__without_a_database_is_69(void **state)
 {
 	(void)state;
-	refuses("host=127.0.0.1 port=1 user=x dbname=x", 69, "database", "Connection refused");
-	refuses("host=/tmp/there-is-no-such-directory user=x dbname=x", 69, "database", "No such file");
-	refuses("host=no-such-host.invalid user=x dbname=x", 69, "database", "no-such-host.invalid");
+	refuses("host=127.0.0.1 port=1 user=x dbname=x", 69, "--database (DEPLOY_GATED_DATABASE)",
+		"Connection refused");
+	refuses("host=/tmp/there-is-no-such-directory user=x dbname=x", 69, "--database (DEPLOY_GATED_DATABASE)",
+		"No such file");
+	refuses("host=no-such-host.invalid user=x dbname=x", 69, "--database (DEPLOY_GATED_DATABASE)",
+		"no-such-host.invalid");
 }
 
 static void test_start__with_a_connection_string_that_cannot_be_read_is_78(void **state)
