@@ -215,20 +215,15 @@ static void batch_result(struct flight *flight, unsigned index, const PGresult *
 
 /* The first transaction: how it came out. */
 
-static void committed(struct batch *b)
+/* What does not have to wait for the drop is left in done. */
+static void committed(struct batch *b, struct changes *done)
 {
-	struct changes aboard = b->aboard;
-
 	b->everything = false;
 	b->held_up_since_ms = 0;
-	changes_init(&b->aboard);
-	while (aboard.first) {
-		struct change *change = changes_take(&aboard);
+	while (b->aboard.first) {
+		struct change *change = changes_take(&b->aboard);
 
-		if (change->after_drop)
-			changes_add(&b->composing->waiting, change);
-		else
-			change_answer(change);
+		changes_add(change->after_drop ? &b->composing->waiting : done, change);
 	}
 	if (aftermath_send(b->composing, b->terms.account))
 		b->composing = b->composing == &b->after[0] ? &b->after[1] : &b->after[0];
@@ -264,10 +259,13 @@ static void rolled_back(struct batch *b)
 	}
 }
 
+/* The next batch leaves before this one is answered: PostgreSQL need not wait for the replies to be written. */
 static void batch_landed(struct flight *flight, bool arrived)
 {
 	struct batch *b = container_of(flight, struct batch, flight);
+	struct changes done;
 
+	changes_init(&done);
 	b->in_flight = b->late = false;
 	if (!arrived) {
 		aftermath_clear(b->composing);
@@ -275,9 +273,10 @@ static void batch_landed(struct flight *flight, bool arrived)
 	} else if (flight->failed) {
 		rolled_back(b);
 	} else {
-		committed(b);
+		committed(b, &done);
 	}
 	batch_send(b);
+	changes_answer(&done);
 }
 
 /* Nobody aboard waits for a late commit any longer. It is waited for itself as long as it waits for a standby: a session that is
