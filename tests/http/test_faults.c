@@ -1,5 +1,5 @@
 /* Replicas that stop in the middle of something, and what is theirs and in everybody's way. */
-#include "support/stage.h"
+#include "support/private.h"
 
 #include <stdio.h>
 
@@ -77,12 +77,49 @@ static void test_faults__somebody_outside_in_the_way_is_left_alone(void **state)
 	psql_close(&ann);
 }
 
+/* Stops the backends that hear what is announced, or lets them go on: what is said meanwhile is lost, and nobody notices. */
+static void signal_listeners(struct stage *stage, const char *signal)
+{
+	psql_run(&stage->admin,
+		"do $$ declare pid int; begin"
+		" for pid in select a.pid from pg_stat_activity a where application_name = 'deploy-gated/listen' loop"
+		" execute format('copy (select 1 where false) to program %%L', 'kill -%s ' || pid); end loop; end $$",
+		signal);
+}
+
+static void test_faults__a_hint_that_is_lost_leaves_nobody_asleep(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *wait, *queued, *open;
+
+	server_start(&stage->two, stage->db.conninfo, "two", NULL);
+	assert_answer(post(stage, "/v1/gates/faults.hint/close", "token=" TOKEN("hint")), 201, NULL);
+	wait = http_begin(&stage->http, &stage->two, "GET /v1/gates/faults.hint/wait?timeout=50s", NULL);
+	queued = http_begin(
+		&stage->http, &stage->two, "POST /v1/gates/faults.hint/close", "wait=50s&token=" TOKEN("queued"));
+	await_jobs(stage, "faults.hint", 1);
+	await_deploys(stage, "faults.hint", 1);
+	signal_listeners(stage, "STOP");
+	open = post(stage, "/v1/gates/faults.hint/open", "token=" TOKEN("hint"));
+	assert_answer(open, 200, NULL);
+	http_finish(wait);
+	assert_answer(wait, 200, NULL);
+	assert_true(wait->came_ns - open->came_ns < 1000000000);
+	http_finish(queued);
+	assert_answer(queued, 201, NULL);
+	/* Its lock is held by the second server, which does not hear that the first has ended it. */
+	assert_answer(post(stage, "/v1/gates/faults.hint/open", "token=" TOKEN("queued")), 200, NULL);
+	psql_until(&stage->admin, "select pg_try_advisory_lock(deploy_gate.key('faults.hint'))");
+	signal_listeners(stage, "CONT");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STAGE_TEST(test_faults__a_replica_that_stops_while_it_sends_is_ended),
 		STAGE_TEST(test_faults__a_replica_that_starts_meets_one_that_stopped),
 		STAGE_TEST(test_faults__somebody_outside_in_the_way_is_left_alone),
+		PRIVATE_TEST(test_faults__a_hint_that_is_lost_leaves_nobody_asleep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
