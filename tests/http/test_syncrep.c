@@ -123,6 +123,24 @@ static void test_syncrep__a_late_commit_is_waited_for(void **state)
 	assert_came_through(stage, &stage->one, CLOSE("late"));
 }
 
+/* The simpler way: to announce in the transaction of the changes. Its commit then has the one lock of the whole cluster that
+ * everybody needs who notifies anybody of anything, for as long as it waits. */
+static void test_syncrep__a_commit_that_waits_hinders_nobody_who_notifies(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *close;
+	struct psql ann;
+
+	psql_open(&ann, &stage->db, "dbname=template1");
+	close_without_standby(stage, CLOSE("notify"), &close);
+	psql_run(&ann, "set synchronous_commit = local; set lock_timeout = '10s'");
+	assert_string_equal(psql_state(&ann, "notify something_else"), "00000");
+	await_standby(stage, "");
+	http_finish(close);
+	assert_answer(close, 201, NULL);
+	psql_close(&ann);
+}
+
 /* A replica that comes meanwhile waits as well, and one that was killed leaves its backend waiting: nobody ends that, and its
  * successor writes nothing before it is gone. */
 static void test_syncrep__a_successor_waits_for_its_predecessor(void **state)
@@ -190,6 +208,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PRIVATE_TEST(test_syncrep__a_late_commit_is_waited_for),
+		PRIVATE_TEST(test_syncrep__a_commit_that_waits_hinders_nobody_who_notifies),
 		PRIVATE_TEST(test_syncrep__a_successor_waits_for_its_predecessor),
 		PRIVATE_TEST(test_syncrep__a_session_that_was_given_up_is_waited_for),
 		PRIVATE_TEST(test_syncrep__a_commit_that_may_not_be_replicated_is_unknown),
