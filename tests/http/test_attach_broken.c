@@ -1,9 +1,12 @@
 /* attached leases while things break: PostgreSQL, its sessions, servers. Each test has a stage of its own, for it breaks it. */
 #include "support/stage.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "support/cluster.h"
@@ -116,6 +119,41 @@ static void test_attach__a_stream_with_nothing_to_say_uses_no_processor(void **s
 	assert_true(used_s(&stage->one) - used < (double)(clock_ns() - began_ns) / 2e9);
 }
 
+/* Attaches by a socket of its own, which takes next to nothing. */
+static int begin_deaf(const struct server *server, const char *id)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)server->port), .sin_addr = { htonl(INADDR_LOOPBACK) }
+	};
+	int fd = socket(AF_INET, SOCK_STREAM, 0), size = 1024;
+	char text[256];
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	snprintf(text, sizeof(text),
+		"GET /v1/leases/%s/attach HTTP/1.1\r\nHost: localhost\r\nX-Lease-Token: " TOKEN_HERE "\r\n\r\n", id);
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	return fd;
+}
+
+/* Whoever takes nothing any more is gone, as a host without power is: in seconds, whatever TCP would be ready to wait. */
+static void test_attach__a_client_that_takes_nothing_is_gone(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *window = post(stage, "/v1/gates/broken/close", "ttl=10m&token=" TOKEN_HERE);
+	int fd = begin_deaf(&stage->one, ask_text(window, "id"));
+	int64_t deadline_ns = clock_ns() + 30000000000;
+
+	psql_until(&stage->admin, "%s", lives);
+	/* Each hint is an event, so that there is something to take. */
+	while (psql_true(&stage->admin, "select attached from deploy_gate.lease")) {
+		psql_run(&stage->admin, "notify deploy_gate, 'broken'");
+		if (clock_ns() > deadline_ns)
+			fail_msg("a stream that nobody takes stands");
+	}
+	close(fd);
+}
+
 /* PostgreSQL is away, on a cluster of the test's own. */
 
 struct outage {
@@ -219,6 +257,7 @@ int main(void)
 		STAGE_TEST(test_attach__a_replica_that_is_killed_costs_a_new_stream_elsewhere),
 		STAGE_TEST(test_attach__a_lost_session_costs_nothing),
 		STAGE_TEST(test_attach__a_stream_with_nothing_to_say_uses_no_processor),
+		STAGE_TEST(test_attach__a_client_that_takes_nothing_is_gone),
 		OUTAGE_TEST(test_attach__an_outage_is_outlasted_in_silence),
 		OUTAGE_TEST(test_attach__what_ended_in_an_outage_is_lost),
 	};
