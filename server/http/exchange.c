@@ -56,6 +56,8 @@ static enum MHD_Result take_header(struct request *request, const char *method, 
 	request->seen = true;
 	request->method = method;
 	outcome = headers_read(&request->headers, request->connection, version, &fault);
+	if (request->authority)
+		request->headers.host = request->authority;
 	length = request->headers.content_length;
 	if (outcome == OUTCOME_OK && length && strtoull(length, NULL, 10) > BODY_ANNOUNCED_MAX)
 		outcome = fault_set(&fault, OUTCOME_TOO_LARGE, "the body is too large: at most 64 KiB");

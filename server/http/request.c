@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/die.h"
 #include "base/log.h"
@@ -17,12 +18,26 @@
 
 enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024, LINGERING_MAX = 256 };
 
+/* Of a target in absolute form ("http://gate:80/v1/gates") what stands before the authority; 0 for any other. */
+static size_t scheme_length(const char *target)
+{
+	static const char *const schemes[] = { "http://", "https://" };
+
+	for (size_t i = 0; i < sizeof(schemes) / sizeof(*schemes); i++)
+		if (strncasecmp(target, schemes[i], strlen(schemes[i])) == 0)
+			return strlen(schemes[i]);
+	return 0;
+}
+
 struct request *request_new(
 	struct desk *desk, struct client *client, struct MHD_Connection *connection, const char *target)
 {
 	struct request *request = calloc(1, sizeof(*request));
+	size_t scheme = scheme_length(target), authority = scheme ? strcspn(target + scheme, "/?") : 0;
 
-	if (!request || !(request->path = strdup(target))) {
+	if (!request || !(request->path = strdup(target + scheme + authority)) ||
+		(scheme && !(request->authority = strndup(target + scheme, authority)))) {
+		free(request ? request->path : NULL);
 		free(request);
 		return NULL;
 	}
@@ -46,6 +61,7 @@ void request_free(struct request *request)
 	params_release(&request->params);
 	request->desk->count--;
 	free(request->path);
+	free(request->authority);
 	free(request->body);
 	free(request->allow);
 	free(request->token);

@@ -68,6 +68,7 @@ struct request {
 	bool body_too_large;
 	const char *method;			/* libmicrohttpd's */
 	char *path, *query;			/* as sent; query points into path's memory, or is NULL */
+	char *authority;			/* of a target in absolute form: goes before Host; or NULL */
 	const struct route *route;
 	const char *capture;			/* where the route's {…} begins in path … */
 	size_t capture_size;			/* … and how long it is */

@@ -98,6 +98,38 @@ static void test_framing__what_could_be_read_in_two_ways_is_refused_and_ends_the
 	assert_int_equal(failed, 0);
 }
 
+/* What stands in the target goes before the field Host, and both are looked at in the same way. */
+static const struct raw absolutes[] = {
+	{ "GET http://localhost/v1/gates/a/check HTTP/1.1\r\nHost: localhost\r\n", "200", "\"state\":\"open\"" },
+	{ "GET HTTP://127.0.0.1:80/v1/gates/a/check?format=text HTTP/1.1\r\nHost: elsewhere.example\r\n", "200",
+		"state: open" },
+	{ "GET https://elsewhere.example/v1/gates/a/check HTTP/1.1\r\nHost: localhost\r\n", "403",
+		"\\\"elsewhere.example\\\"" },
+	{ "GET http://localhost@elsewhere.example/healthz HTTP/1.1\r\nHost: localhost\r\n", "403", "host-names" },
+	{ "GET http://localhost/v1/gates/a/check HTTP/1.1\r\n", "400", "Host: is missing" },
+	{ "GET http://localhost HTTP/1.1\r\nHost: localhost\r\n", "404", "there is no" },
+	{ "GET http:///healthz HTTP/1.1\r\nHost: localhost\r\n", "403", "host-names" },
+	{ "GET ftp://localhost/healthz HTTP/1.1\r\nHost: localhost\r\n", "404", "there is no" },
+};
+
+static void test_framing__a_target_in_absolute_form_is_its_path(void **state)
+{
+	const struct stage *stage = *state;
+
+	for (size_t i = 0; i < sizeof(absolutes) / sizeof(absolutes[0]); i++) {
+		char answer[ANSWER_MAX];
+		int fd = dial(&stage->one);
+
+		say(fd, absolutes[i].request);
+		say(fd, "Connection: close\r\n\r\n");
+		assert_true(hear(fd, answer, NULL));
+		if (strncmp(answer + 9, absolutes[i].answers, 3) != 0 || !strstr(answer, absolutes[i].says))
+			fail_msg("%s: wanted %s %s\n%s", absolutes[i].request, absolutes[i].answers, absolutes[i].says,
+				answer);
+		close(fd);
+	}
+}
+
 static void test_framing__the_old_protocol_without_host_is_served(void **state)
 {
 	const struct stage *stage = *state;
@@ -245,6 +277,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_framing__what_could_be_read_in_two_ways_is_refused_and_ends_the_connection),
+		cmocka_unit_test(test_framing__a_target_in_absolute_form_is_its_path),
 		cmocka_unit_test(test_framing__the_old_protocol_without_host_is_served),
 		cmocka_unit_test(test_framing__a_chunked_body_is_a_body),
 		cmocka_unit_test(test_framing__requests_behind_each_other_are_answered_in_turn),
