@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "advice.h"
 #include "base/die.h"
 #include "base/json.h"
 #include "clock.h"
@@ -143,6 +144,7 @@ bool client_exchange(struct client *client, const struct request *request, struc
 		}
 		report_tick(&client->report);
 	}
+	advice_translate(reply, client->options.argument[0]);
 	return true;
 }
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/advice.h"
 #include "gate/keeper.h"
 #include "http/calls.h"
 #include "http/params.h"
@@ -70,23 +71,18 @@ static const struct param events_params[] = { { "gate", PARAM_GATE, "gate", 0, 0
 	{ "until", PARAM_TIME, "until", 0, 0, 0, NULL }, { "after", PARAM_NUMBER, "after", 0, 0, INT64_MAX, NULL },
 	LIMIT, END };
 
-#define ASK_TO_WAIT "To wait until it opens, ask …/wait?timeout=10m instead"
-#define ASK_AGAIN "To go on waiting, ask again"
-#define ASK_IN_LINE "To wait in line, say wait=30m; if that deploy is dead, force-open the gate"
-#define ASK_TO_WAIT_INSIDE "To wait until there is room inside, say wait=10m"
-#define ASK_THE_SHUT_ONE "What shuts it has to be opened itself"
 #define NO_GATE \
 	"there is no such gate: nobody ever closed or declared it, and only known gates are served (known-gates-only)"
 #define NO_LEASE "there is no lease with this id; ended ones are forgotten after the retention period"
 
 const struct route routes[] = {
-	{ "GET", "/v1/gates/{gates}/check", no_params, call_check, 0, false, ASK_TO_WAIT, NO_GATE },
-	{ "GET", "/v1/gates/{gates}/wait", wait_params, call_wait, 0, false, ASK_AGAIN, NO_GATE },
-	{ "POST", "/v1/gates/{gates}/pass", pass_params, call_pass, CHANGE_PASS, true, ASK_TO_WAIT_INSIDE, NO_GATE },
-	{ "POST", "/v1/gates/{gates}/close", close_params, call_close, CHANGE_CLOSE, true, ASK_IN_LINE, NO_GATE },
+	{ "GET", "/v1/gates/{gates}/check", no_params, call_check, 0, false, ADVICE_TO_WAIT, NO_GATE },
+	{ "GET", "/v1/gates/{gates}/wait", wait_params, call_wait, 0, false, ADVICE_AGAIN, NO_GATE },
+	{ "POST", "/v1/gates/{gates}/pass", pass_params, call_pass, CHANGE_PASS, true, ADVICE_TO_WAIT_INSIDE, NO_GATE },
+	{ "POST", "/v1/gates/{gates}/close", close_params, call_close, CHANGE_CLOSE, true, ADVICE_IN_LINE, NO_GATE },
 	{ "POST", "/v1/gates/{gates}/open", open_params, call_change, CHANGE_OPEN, true, NULL, NO_GATE },
 	{ "POST", "/v1/gates/{gate}/force-open", force_open_params, call_change, CHANGE_FORCE_OPEN, true,
-		ASK_THE_SHUT_ONE, NO_GATE },
+		ADVICE_THE_SHUT_ONE, NO_GATE },
 	{ "GET", "/v1/gates", gates_params, call_read, READ_GATES, false, NULL, NULL },
 	{ "GET", "/v1/gates/{gate}", no_params, call_read, READ_GATE, false, NULL, NO_GATE },
 	{ "GET", "/v1/leases/{id}", no_params, call_read, READ_LEASE, false, NULL, NO_LEASE },

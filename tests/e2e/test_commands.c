@@ -42,6 +42,8 @@ static void play(const struct world *world, const struct step *steps, size_t cou
 
 		if (code != step->code)
 			fail_msg("step %zu, %s: exit %d, not %d: %s", i, step->words[0], code, step->code, run.output);
+		if (strstr(run.output, "wait=") || (strstr(run.output, "timeout=") && run.output[0] != '{'))
+			fail_msg("what to do is said in the words of HTTP: %s", run.output);
 		if (step->said)
 			assert_contains(run.output, step->said);
 		else
@@ -59,6 +61,7 @@ static void test_commands__from_close_to_open(void **state)
 		{ { "close", "a", "--reason", "new schema" }, 0, "" },
 		{ { "check", "a" }, 1, "closed\ndeploy-gate: exit 1 (closed): " },
 		{ { "check", "a.b" }, 1, "new schema" },
+		{ { "check", "a.b" }, 1, ". `deploy-gate wait a` waits until it opens\n" },
 		{ { "check", "-q", "a" }, 1, NULL },
 		{ { "check", "-q", "-E", "9", "a" }, 9, NULL },
 		{ { "check", "--json", "a" }, 1, "\"code\":\"closed\"" },
@@ -67,6 +70,8 @@ static void test_commands__from_close_to_open(void **state)
 		{ { "-E3", "run", "a", "--wait", "0s", "--", "true" }, 3, "exit 3 (closed): " },
 		{ { "close", "a" }, 75, "exit 75 (held): this session has closed a already" },
 		{ { "DEPLOY_GATE_SESSION=another", "close", "a" }, 75, "new schema" },
+		{ { "DEPLOY_GATE_SESSION=another", "close", "a.b" }, 75,
+			"dead: `deploy-gate open a --force --reason WHY`\n" },
 		{ { "deploy", "a.b", "--wait", "100ms", "--", "true" }, 75, "exit 75 (held): " },
 		{ { "reason", "a", "newer schema" }, 0, NULL },
 		{ { "status", "a" }, 0, "newer schema" },
