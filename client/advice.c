@@ -12,8 +12,8 @@ static const struct advice {
 } table[] = {
 	{ ADVICE_TO_WAIT, "`deploy-gate wait ", "` waits until it opens" },
 	{ ADVICE_AGAIN, NULL, NULL },
-	{ ADVICE_IN_LINE, "--wait 30m waits in line; if that deploy is dead: deploy-gate open ",
-		" --force --reason WHY" },
+	{ ADVICE_IN_LINE, "--wait 30m waits in line; if that deploy is dead: `deploy-gate open ",
+		" --force --reason WHY`" },
 	{ ADVICE_TO_WAIT_INSIDE, NULL, NULL },
 };
 
