@@ -46,7 +46,7 @@ declare
 	blocked_since timestamptz;
 	told_at timestamptz := clock_timestamp();
 	came text;
-	kept boolean[];
+	closed boolean := false;
 begin
 	commit;
 	until := deploy_gate.deadline(timeout);
@@ -54,21 +54,28 @@ begin
 	loop
 		came := deploy_gate.try_close(gate, blocked_since, until);
 		exit when came = 'free';
-		blocked_since := case when came = 'locks' then coalesce(blocked_since, pg_catalog.clock_timestamp()) end;
+		blocked_since := case when came <> 'rows' then coalesce(blocked_since, pg_catalog.clock_timestamp()) end;
 		perform deploy_gate.give_up(gate, until, true);
-		told_at := deploy_gate.tell_client(gate, told_at);
+		told_at := deploy_gate.tell_client(gate, told_at, true);
 		commit;
-		perform pg_catalog.pg_sleep(deploy_gate.pause(tries, until));
-		tries := tries + 1;
-	end loop;
-	-- No cancel may part the locks from the success: one that comes when they are had drops them. Behind RETURN none comes.
-	begin
-		kept := deploy_gate.keep_closed(gate, reason);
-		return;
-	exception when query_canceled then
-		if kept is not null then
-			perform deploy_gate.open_here(gate);
+		-- One that stood in line is back in it at once: during a pause jobs would get in before it, again and again.
+		if came <> 'line' then
+			perform pg_catalog.pg_sleep(deploy_gate.pause(tries, until));
+			tries := tries + 1;
 		end if;
+	end loop;
+	-- No cancel may part the locks from the success: one that comes when they are had drops them. Behind RETURN none comes. A
+	-- cancel can come as two signals, the second of which would end what the first began: hence the outer block.
+	begin
+		begin
+			closed := deploy_gate.keep_closed(gate, reason) is not null;
+			return;
+		exception when query_canceled then
+			closed := closed and deploy_gate.open_here(gate) is null;
+			raise;
+		end;
+	exception when query_canceled then
+		closed := closed and deploy_gate.open_here(gate) is null;
 		raise;
 	end;
 end $$;
@@ -81,9 +88,8 @@ create or replace function deploy_gate.open_here(gate text) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
 declare
 	own bigint := deploy_gate.key(gate);
-	above bigint[] := deploy_gate.keys_above(gate);
 begin
-	if not deploy_gate.holds(own) then
+	if not deploy_gate.holds(own, 'ExclusiveLock') then
 		raise warning 'deploy-gate: this session has not closed %', gate;
 		return false;
 	end if;
@@ -91,9 +97,7 @@ begin
 		perform set_config('application_name', current_setting('deploy_gate.application_name', true), false);
 	end if;
 	perform pg_notify('deploy_gate', gate);
-	return pg_advisory_unlock(own) and array[pg_advisory_unlock_shared(above[1]), pg_advisory_unlock_shared(above[2]),
-		pg_advisory_unlock_shared(above[3]), pg_advisory_unlock_shared(above[4]), pg_advisory_unlock_shared(above[5]),
-		pg_advisory_unlock_shared(above[6]), pg_advisory_unlock_shared(above[7])] is not null;
+	return deploy_gate.let_go(own, deploy_gate.keys_above(gate), true);
 end $$;
 comment on function deploy_gate.open_here(text) is
 	'Ends what close_here began, at once and whatever becomes of the transaction; false, with a warning, where this session had

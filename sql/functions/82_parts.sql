@@ -37,12 +37,12 @@ language sql immutable as $$
 	select array(select deploy_gate.key(p) from unnest(deploy_gate.path(gate)) p where p <> gate order by length(p))
 $$;
 
--- Whether this session holds the key exclusively.
-create or replace function deploy_gate.holds(key bigint) returns boolean
+-- Whether this session holds the key in that mode.
+create or replace function deploy_gate.holds(key bigint, mode text) returns boolean
 language sql volatile as $$
 	select exists (
 		select from pg_locks l
-		where l.pid = pg_backend_pid() and l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.mode = 'ExclusiveLock'
+		where l.pid = pg_backend_pid() and l.locktype = 'advisory' and l.objsubid = 1 and l.granted and l.mode = $2
 			and (l.classid::bigint << 32) | l.objid::bigint = $1)
 $$;
 
@@ -50,43 +50,54 @@ $$;
 -- the transaction would shut deploys out until the caller commits. Behind a waiter a try fails even for who holds the key.
 create or replace function deploy_gate.probe(keys bigint[]) returns boolean
 language sql volatile as $$
-	select bool_and(case when pg_try_advisory_lock_shared(k) then pg_advisory_unlock_shared(k) else deploy_gate.holds(k) end)
+	select bool_and(case when pg_try_advisory_lock_shared(k) then pg_advisory_unlock_shared(k)
+			else deploy_gate.holds(k, 'ExclusiveLock') end)
 	from unnest(keys) k
 $$;
 
--- Whether the rows keep a deploy in plain SQL out: a window that conflicts, a pass inside, a gap for the jobs that waited.
+-- Whether the rows keep a deploy in plain SQL out: a window that conflicts, a gap for the jobs that waited.
 create or replace function deploy_gate.rows_shut_out(gate text) returns boolean
 language sql volatile as $$
 	select exists (select deploy_gate.in_the_way(array[$1], 'window'))
-		or exists (
-			select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-			where lg.role = 'pass' and not l.overrun and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))
 		or exists (
 			select from deploy_gate.gate g
 			where g.gap_until > clock_timestamp()
 				and (g.name = any (deploy_gate.path($1)) or g.name > $1 || '.' and g.name < $1 || '/'))
 $$;
 
--- One try for close_here: 'free', or what was in the way, 'rows' or 'locks'. What it locks is the transaction's: the next
--- commit, a cancel or an error drops all of it. After 1 s of failed tries it lines up, so that it is not starved by probes and
--- by jobs that come and go. Rows are looked at again behind the locks, for a window may have been made in between.
+-- Whether a job is inside by the rows, whether or not a server has its lock at this moment.
+create or replace function deploy_gate.has_passes(gate text) returns boolean
+language sql volatile as $$
+	select exists (
+		select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+		where lg.role = 'pass' and not l.overrun and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))
+$$;
+
+-- One try for close_here: 'free', or what was in the way: 'rows'; 'locks', also where they were had but are to be others' still;
+-- 'line' for locks after standing in line. What it locks is the transaction's: the next commit, a cancel or an error drops all
+-- of it. After 1 s of failed tries it lines up, so that it is not starved by probes and by jobs that come and go: nobody gets
+-- in past one who waits. Rows are looked at again behind the locks, for a window may have been made in between.
 create or replace function deploy_gate.try_close(gate text, blocked_since timestamptz, until timestamptz) returns text
 language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
 declare
 	own bigint := deploy_gate.key(gate);
 	above bigint[] := deploy_gate.keys_above(gate);
+	lines_up boolean := clock_timestamp() - blocked_since >= interval '1 s';
 	had boolean;
 begin
 	perform deploy_gate.must_see_commits();
 	if deploy_gate.rows_shut_out(gate) then
 		return 'rows';
-	elsif clock_timestamp() - blocked_since >= interval '1 s' then
+	elsif lines_up then
 		had := deploy_gate.line_up(own, above, until);
 	else
 		had := coalesce((select bool_and(pg_try_advisory_xact_lock_shared(k)) from unnest(above) k), true)
 			and pg_try_advisory_xact_lock(own);
 	end if;
-	return case when not had then 'locks' when deploy_gate.rows_shut_out(gate) then 'rows' else 'free' end;
+	return case when not had then case when lines_up then 'line' else 'locks' end
+		when deploy_gate.rows_shut_out(gate) then 'rows'
+		when deploy_gate.has_passes(gate) then 'locks'
+		else 'free' end;
 end $$;
 
 -- Waits in PostgreSQL's own queue, root to leaf as everybody does, for at most 1 s each: locks of the transaction, for one of
@@ -107,13 +118,30 @@ exception when lock_not_available or deadlock_detected then
 	return false;
 end $$;
 
--- Turns the locks of this transaction, which are had, into the session's: each try is granted at once. All in one expression,
--- for a cancel between two of them would leave some behind; a gate has at most seven above it, and NULL takes nothing.
+-- Turns the locks of this transaction, which are had, into the session's: each try is granted at once. exclusive: the gate
+-- itself. All in one expression, for a cancel between two of them would leave some behind; a gate has at most seven above it,
+-- and NULL takes nothing.
+create or replace function deploy_gate.keep(own bigint, above bigint[], exclusive boolean) returns boolean
+language plpgsql volatile as $$
+begin
+	return array[pg_try_advisory_lock_shared(above[1]), pg_try_advisory_lock_shared(above[2]),
+		pg_try_advisory_lock_shared(above[3]), pg_try_advisory_lock_shared(above[4]), pg_try_advisory_lock_shared(above[5]),
+		pg_try_advisory_lock_shared(above[6]), pg_try_advisory_lock_shared(above[7]),
+		case when exclusive then pg_try_advisory_lock(own) else pg_try_advisory_lock_shared(own) end] is not null;
+end $$;
+
+-- Undoes one keep; the locks above only if the gate's own was held, for else they belong to something else.
+create or replace function deploy_gate.let_go(own bigint, above bigint[], exclusive boolean) returns boolean
+language plpgsql volatile as $$
+begin
+	return case when exclusive then pg_advisory_unlock(own) else pg_advisory_unlock_shared(own) end
+		and array[pg_advisory_unlock_shared(above[1]), pg_advisory_unlock_shared(above[2]),
+			pg_advisory_unlock_shared(above[3]), pg_advisory_unlock_shared(above[4]), pg_advisory_unlock_shared(above[5]),
+			pg_advisory_unlock_shared(above[6]), pg_advisory_unlock_shared(above[7])] is not null;
+end $$;
+
 create or replace function deploy_gate.keep_closed(gate text, reason text) returns boolean[]
 language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
-declare
-	own bigint := deploy_gate.key(gate);
-	above bigint[] := deploy_gate.keys_above(gate);
 begin
 	if reason <> '' then
 		if not starts_with(current_setting('application_name'), 'deploy-gate: ') then
@@ -121,9 +149,7 @@ begin
 		end if;
 		perform set_config('application_name', 'deploy-gate: ' || reason, false);
 	end if;
-	return array[pg_try_advisory_lock_shared(above[1]), pg_try_advisory_lock_shared(above[2]),
-		pg_try_advisory_lock_shared(above[3]), pg_try_advisory_lock_shared(above[4]), pg_try_advisory_lock_shared(above[5]),
-		pg_try_advisory_lock_shared(above[6]), pg_try_advisory_lock_shared(above[7]), pg_try_advisory_lock(own)];
+	return array[deploy_gate.keep(deploy_gate.key(gate), deploy_gate.keys_above(gate), true)];
 end $$;
 
 -- Has the server look whether the client is still there, idle or not, so that a lost one frees the gate in seconds.
@@ -142,14 +168,15 @@ end $$;
 
 -- Tells a waiting client every 5 s for whom it waits. What is sent finds out, too, whether the client is still there, which the
 -- server does not look at by itself before the next statement; so it is sent whatever messages the session wants.
-create or replace function deploy_gate.tell_client(gate text, told_at timestamptz) returns timestamptz
+create or replace function deploy_gate.tell_client(gate text, told_at timestamptz, deploying boolean) returns timestamptz
 language plpgsql volatile security definer
 set search_path = pg_catalog, deploy_gate, pg_temp set client_min_messages = notice as $$
 begin
 	if clock_timestamp() - told_at < interval '5 s' then
 		return told_at;
 	end if;
-	raise notice 'deploy-gate: waits to close %: %', gate, coalesce(deploy_gate.hindrance(gate, true), 'others come and go');
+	raise notice 'deploy-gate: waits to % %: %', case when deploying then 'close' else 'enter' end, gate,
+		coalesce(deploy_gate.hindrance(gate, deploying), 'others come and go');
 	return clock_timestamp();
 end $$;
 

@@ -4,13 +4,15 @@
 revoke execute on all routines in schema deploy_gate from public;
 
 grant execute on function deploy_gate.key(text), deploy_gate.prefixed_key(text, text), deploy_gate.is_open(text),
-	deploy_gate.open_here(text), deploy_gate.assert_fence(text, bigint) to public;
-grant execute on procedure deploy_gate.wait_open(text, interval), deploy_gate.close_here(text, text, interval) to public;
+	deploy_gate.open_here(text), deploy_gate.leave(text), deploy_gate.assert_fence(text, bigint) to public;
+grant execute on procedure deploy_gate.wait_open(text, interval), deploy_gate.close_here(text, text, interval),
+	deploy_gate.enter(text, interval) to public;
 
 -- What the procedures, which run as their caller, and the views call.
 grant execute on function deploy_gate.deadline(interval), deploy_gate.pause(integer, timestamptz),
-	deploy_gate.give_up(text, timestamptz, boolean), deploy_gate.tell_client(text, timestamptz), deploy_gate.notice_lost_client(),
-	deploy_gate.try_close(text, timestamptz, timestamptz), deploy_gate.keep_closed(text, text),
+	deploy_gate.give_up(text, timestamptz, boolean), deploy_gate.tell_client(text, timestamptz, boolean),
+	deploy_gate.notice_lost_client(), deploy_gate.try_close(text, timestamptz, timestamptz), deploy_gate.keep_closed(text, text),
+	deploy_gate.try_enter(text), deploy_gate.keep_inside(text),
 	deploy_gate.locks_on_gates(), deploy_gate.status_of_gates() to public;
 
 grant select on deploy_gate.status, deploy_gate.locks to public;
