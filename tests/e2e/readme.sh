@@ -216,6 +216,25 @@ because: a migration"
 	expect "$(DEPLOY_GATE_URL=$through_nginx sh ./curl-status)" = "open"
 }
 
+has_events() { [ "$(grep -c "^$1\$" events)" -ge "$2" ]; }
+
+# Each event arrives when it happens: nginx holds none back, although nobody told it not to. And it is the stream that keeps
+# the window, whose TTL is shorter than this takes.
+test_readme__curl_attach_through_nginx() {
+	begin
+	program curl-attach
+	token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+	curl -sf -o /dev/null -d ttl=3s -d "token=$token" "$url/v1/gates/production/close"
+	spawn env DEPLOY_GATE_URL="$through_nginx" token="$token" sh ./curl-attach >events
+	until_true has_events attached 1
+	expect_failure has_events renewed 3
+	until_true has_events renewed 3
+	gate_says production 'state: closed'
+	curl -sf -o /dev/null -d "token=$token" "$url/v1/gates/production/open"
+	until_true has_events lost 1
+	wait "$spawned"
+}
+
 psql_waits() {
 	psql -X "$DEPLOY_GATE_TEST_PG dbname=$database" -Atc "
 		SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CALL deploy_gate.%'" | grep -qx 1
