@@ -56,7 +56,7 @@ void task_answer(struct task *task, enum outcome outcome, const char *body, cons
 		call->answered(call, &(struct answer){ outcome, body, detail });
 }
 
-void task_abandon(struct task *task)
+void task_answer_alone(struct task *task, enum outcome outcome, const char *body, const char *detail)
 {
 	struct call *call = task->call;
 
@@ -64,7 +64,12 @@ void task_abandon(struct task *task)
 	if (!call)
 		return;
 	call->task = NULL;
-	call->answered(call, &(struct answer){ OUTCOME_UNAVAILABLE, NULL, task_unknown });
+	call->answered(call, &(struct answer){ outcome, body, detail });
+}
+
+void task_abandon(struct task *task)
+{
+	task_answer_alone(task, OUTCOME_UNAVAILABLE, NULL, task_unknown);
 }
 
 void task_wake_in(struct task *task, uint64_t ms, uv_timer_cb wake)

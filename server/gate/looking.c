@@ -15,6 +15,7 @@ enum {
 	BLOCKED_LAST_MS = 100,
 	SEEN_TWICE_MS = 20,		/* somebody outside counts once seen twice, this far apart */
 	BLOCKED_PATIENCE_MS = 5000,
+	PLACE_MS = 15000,		/* how long the place of a client that left is kept for it */
 	NOTED_MAX = 1000
 };
 
@@ -39,7 +40,7 @@ static void wake(struct looking *l)
 {
 	if (l->under_way)
 		l->again = true;
-	else
+	else if (l->task.call)
 		looking_look(l);
 }
 
@@ -52,6 +53,7 @@ static void release(struct task *task)
 {
 	struct looking *l = (struct looking *)task;
 
+	task->keeper->places -= l->alone;
 	free(l->gates);
 	free(l->holder);
 	free(l->job);
@@ -67,12 +69,38 @@ void looking_finish(struct looking *l, enum outcome outcome, const char *body, c
 	task_answer(&l->task, outcome, body, detail);
 }
 
+static void give_up_place(uv_timer_t *timer)
+{
+	looking_finish(timer->data, OUTCOME_UNAVAILABLE, NULL, NULL);
+}
+
+void looking_let_go(struct looking *l)
+{
+	if (!l->keeps_place || !l->waits || l->task.keeper->leaving) {
+		looking_finish(l, OUTCOME_UNAVAILABLE, NULL, NULL);
+		return;
+	}
+	l->alone = true;
+	l->task.keeper->places++;
+	task_wake_in(&l->task, PLACE_MS, give_up_place);
+}
+
+void looking_come_back(struct looking *l, struct call *call, const struct wait_terms *terms)
+{
+	l->alone = false;
+	l->task.keeper->places--;
+	l->task.call = call;
+	call->task = &l->task;
+	l->until_ms = uv_now(l->task.keeper->loop) + (uint64_t)terms->timeout_ms;
+	looking_look(l);
+}
+
 static void hang_up(struct task *task)
 {
 	struct looking *l = (struct looking *)task;
 
 	if (!l->under_way)
-		looking_finish(l, OUTCOME_UNAVAILABLE, NULL, NULL);
+		looking_let_go(l);
 }
 
 static void leave(struct task *task)
@@ -87,7 +115,8 @@ static void sweep(struct task *task)
 {
 	struct looking *l = (struct looking *)task;
 
-	if (l->waits && !l->under_way && !l->blocked_since_ms && keeper_reads(l->task.keeper))
+	if (l->waits && task->call && !l->under_way && !l->blocked_since_ms && keeper_reads(task->keeper) &&
+		uv_now(task->keeper->loop) >= l->rests_until_ms)
 		looking_look(l);
 }
 
@@ -154,13 +183,23 @@ static void say_open(struct looking *l, bool known)
 		known ? "{\"state\":\"open\",\"known\":true}" : "{\"state\":\"open\",\"known\":false}", NULL);
 }
 
-void looking_say_closed(struct looking *l, const char *facts)
+void looking_refuse(struct looking *l, enum outcome outcome, const char *body)
+{
+	if (!l->answer_is_short) {
+		looking_finish(l, outcome, body, NULL);
+		return;
+	}
+	task_answer_alone(&l->task, outcome, body, NULL);
+	looking_let_go(l);
+}
+
+void looking_refuse_closed(struct looking *l, const char *facts)
 {
 	char *body = NULL;
 
 	if (facts && asprintf(&body, "{\"gate\":%s}", facts) < 0)
 		die("out of memory");
-	looking_finish(l, OUTCOME_CLOSED, body, NULL);
+	looking_refuse(l, OUTCOME_CLOSED, body);
 	free(body);
 }
 
@@ -189,7 +228,7 @@ static void find_shut(struct looking *l, const struct sight *shut)
 	if (l->kind->shut && l->kind->shut(l, shut))
 		return;
 	if (uv_now(l->task.keeper->loop) >= l->until_ms && (l->look.facts || shut->state == SIGHT_BLOCKED)) {
-		looking_say_closed(l, shut->facts);
+		looking_refuse_closed(l, shut->facts);
 		return;
 	}
 	if (shut->lease && l->waits)
@@ -238,7 +277,7 @@ static void seen(struct look *look, const struct sight *const *sights)
 	if (sights)
 		v = judge(l, sights);
 	if (!l->task.call)
-		looking_finish(l, OUTCOME_UNAVAILABLE, NULL, NULL);
+		looking_let_go(l);
 	else if (k->leaving && !(sights && !v.shut && !v.blocked))
 		looking_finish(l, OUTCOME_UNAVAILABLE, NULL, task_leaving);
 	else if (!sights)

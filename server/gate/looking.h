@@ -29,8 +29,12 @@ struct looking {
 	struct gates *gates;
 	char inside[LEASE_ID_LEN + 1];	/* the lease the caller acts under, "" for none */
 	bool waits;			/* its kind's to say: it is listed among the waiters; else it looks once */
+	bool keeps_place;		/* its kind's, too: a while longer than its client stays */
+	bool answer_is_short;		/* the answer comes before the waiting is over */
+	bool alone;			/* without its client */
 	bool under_way, again, was_up;
 	uint64_t until_ms;
+	uint64_t rests_until_ms;	/* not swept before: looking again is dear, and a hint is all but sure */
 	uint64_t blocked_since_ms;	/* 0: not blocked */
 	uint64_t blocked_ms;		/* the pause before asking again */
 	int64_t since_s;		/* when it came, by the wall clock, for the list */
@@ -46,9 +50,14 @@ void looking_look(struct looking *);
 void looking_stay(struct looking *);
 void looking_look_soon(struct looking *);
 
-/* Answers, and ends it. */
+/* Nobody listens any more: it ends, unless it keeps its place. And then its client is back. */
+void looking_let_go(struct looking *);
+void looking_come_back(struct looking *, struct call *, const struct wait_terms *);
+
+/* Answers, and ends it, unless what it refuses for now keeps its place. body: {"gate": facts}; NULL for none. */
 void looking_finish(struct looking *, enum outcome, const char *body, const char *detail);
-void looking_say_closed(struct looking *, const char *facts);
+void looking_refuse(struct looking *, enum outcome, const char *body);
+void looking_refuse_closed(struct looking *, const char *facts);
 
 /* The one behind a task, if it is a job that waits; else NULL. */
 const struct looking *looking_waiting(const struct task *);

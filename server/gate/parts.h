@@ -74,6 +74,7 @@ struct keeper {
 	struct clearing *clearing;		/* the look under way at what the locks session waits for */
 	char *touch;				/* gates that others announced, by commas, for the next tick */
 	char *reported;				/* the waiting jobs as last told to the rows */
+	unsigned places;			/* of passes whose client left, and may be back */
 	int64_t last_claim;
 	uint64_t hints;				/* how often gates were announced so far */
 	bool leaving, gone;
@@ -91,8 +92,9 @@ bool keeper_reads(const struct keeper *);
 void task_start(struct task *, struct keeper *, const struct task_verbs *, struct call *);
 void task_end(struct task *);
 void task_answer(struct task *, enum outcome, const char *body, const char *detail);
-/* Answers that nothing is known, and leaves the task to find its own end. */
+/* Answers, that nothing is known or something else, and leaves the task to find its own end. */
 void task_abandon(struct task *);
+void task_answer_alone(struct task *, enum outcome, const char *body, const char *detail);
 /* One timer a task: setting it anew forgets what it was set to. Its data is the task. */
 void task_wake_in(struct task *, uint64_t ms, uv_timer_cb);
 void task_sleep(struct task *);

@@ -19,6 +19,7 @@
 enum {
 	OUTAGE_MS = 50,
 	PATIENCE_MS = 15000,		/* how long a pass of which nothing is known is asked for again */
+	REST_MS = 750,
 	OVERDUE_MS = 5000		/* that an answer may take beyond its time before its outcome is given up as unknown */
 };
 
@@ -28,7 +29,7 @@ struct passing {
 	char *terms;			/* as asked for: an object … */
 	char *request;			/* … and with what holds this once */
 	char *outsiders;		/* facts of the gate, where somebody outside the service shuts it */
-	char id[LEASE_ID_LEN + 1];
+	char id[LEASE_ID_LEN + 1];	/* of the lease */
 	int64_t claim;
 	uint64_t patient_until_ms;
 	bool asked;			/* the rows know whether the token has a pass already */
@@ -111,9 +112,15 @@ static void unclaim(const struct passing *p)
 /* Nobody listens any more: what was made is left for the client that comes back with the token. */
 static void let_go(struct passing *p, enum outcome outcome)
 {
+	struct looking *l = &p->looking;
+
+	if (outcome == OUTCOME_CLOSED || outcome == OUTCOME_FULL) {
+		looking_let_go(l);
+		return;
+	}
 	if (outcome == OUTCOME_OK || outcome == OUTCOME_MADE)
 		unclaim(p);
-	looking_finish(&p->looking, OUTCOME_UNAVAILABLE, NULL, task_leaving);
+	looking_finish(l, OUTCOME_UNAVAILABLE, NULL, NULL);
 }
 
 /* It is not known whether it was made: once the database is back the rows are asked again. */
@@ -133,12 +140,14 @@ static void stand(struct passing *p, enum outcome outcome, const char *body)
 {
 	struct looking *l = &p->looking;
 
+	if (outcome == OUTCOME_FULL)
+		l->rests_until_ms = uv_now(l->task.keeper->loop) + REST_MS;
 	if (!p->last)
 		looking_stay(l);
 	else if (p->outsiders && outcome == OUTCOME_CLOSED)
-		looking_say_closed(l, p->outsiders);
+		looking_refuse_closed(l, p->outsiders);
 	else
-		looking_finish(l, outcome, body, NULL);
+		looking_refuse(l, outcome, body);
 }
 
 static void passed(struct change *change, enum outcome outcome, const char *body)
@@ -152,8 +161,10 @@ static void passed(struct change *change, enum outcome outcome, const char *body
 	task_sleep(&l->task);
 	l->under_way = false;
 	p->asked = outcome != OUTCOME_UNAVAILABLE;
-	if (!l->task.call || (k->leaving && !granted))
+	if (!l->task.call)
 		let_go(p, outcome);
+	else if (k->leaving && !granted)
+		looking_finish(l, OUTCOME_UNAVAILABLE, NULL, task_leaving);
 	else if (outcome == OUTCOME_PENDING)
 		looking_look_soon(l);
 	else if (stands)
@@ -166,33 +177,80 @@ static void passed(struct change *change, enum outcome outcome, const char *body
 
 static const struct looking_kind kind = { .open = gates_open, .shut = gates_shut, .release = release };
 
-static uint64_t least(uint64_t a, uint64_t b)
+static int64_t least(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
 
-void passing_start(struct keeper *k, struct call *call, char *request)
+static bool same_gates(const struct gates *one, const struct gates *other)
 {
-	struct passing *p = or_die(calloc(1, sizeof(*p)));
-	cJSON *terms = or_die(cJSON_Parse(request));
-	struct gates *gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
-	struct wait_terms wait = { .inside = json_text(terms, "inside"),
-		.holder = json_text(terms, "holder"),
-		.job = json_text(terms, "job") };
-	uint64_t wait_ms = (uint64_t)json_number(terms, "wait_ms", 0);
-	uint64_t timeout_ms = (uint64_t)json_number(terms, "timeout_ms", k->config->max_wait_ms);
+	bool same = one->count == other->count;
 
-	free(request);
+	for (unsigned i = 0; same && i < one->count; i++)
+		same = strcmp(gates_name(one, i), gates_name(other, i)) == 0;
+	return same;
+}
+
+/* That of a client which left with this token and is back, or NULL. */
+static struct passing *find_place(const struct keeper *k, const char *id, const struct gates *gates)
+{
+	for (struct task *task = TAILQ_FIRST(&k->tasks); k->places && task; task = TAILQ_NEXT(task, entry)) {
+		const struct looking *l = looking_waiting(task);
+		struct passing *p = (struct passing *)task;
+
+		if (l && l->alone && strcmp(p->id, id) == 0 && same_gates(l->gates, gates))
+			return p;
+	}
+	return NULL;
+}
+
+/* Takes over what is asked for: of one that came back, what it asks for now. */
+static void take_terms(struct passing *p, struct keeper *k, cJSON *terms)
+{
 	p->claim = ++k->last_claim;
+	p->asked = false;
 	json_add_number(terms, "claim", p->claim);
 	json_add_bool(terms, "known_only", k->config->known_gates_only);
 	snprintf(p->id, sizeof(p->id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
-	wait.timeout_ms = (int64_t)least(wait_ms, timeout_ms);
+	free(p->terms);
 	p->terms = json_print(terms);
+	p->patient_until_ms = uv_now(k->loop) + (uint64_t)json_number(terms, "wait_ms", 0) + PATIENCE_MS;
+	p->looking.answer_is_short = json_number(terms, "timeout_ms", 0) < json_number(terms, "wait_ms", 0);
+}
+
+static struct passing *passing_new(void)
+{
+	struct passing *p = or_die(calloc(1, sizeof(*p)));
+
 	p->change = (struct change){ .statement = change_statement(CHANGE_PASS), .done = passed };
-	p->patient_until_ms = uv_now(k->loop) + (uint64_t)wait.timeout_ms + PATIENCE_MS;
 	p->looking.kind = &kind;
-	p->looking.waits = wait.timeout_ms > 0;
-	looking_begin(&p->looking, k, call, gates, &wait);
+	p->looking.keeps_place = true;
+	return p;
+}
+
+void passing_start(struct keeper *k, struct call *call, char *request)
+{
+	cJSON *terms = or_die(cJSON_Parse(request));
+	struct gates *gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
+	char id[LEASE_ID_LEN + 1];
+	struct wait_terms wait = { .inside = json_text(terms, "inside"),
+		.holder = json_text(terms, "holder"),
+		.job = json_text(terms, "job"),
+		.timeout_ms = least(json_number(terms, "wait_ms", 0), json_number(terms, "timeout_ms", 0)) };
+	struct passing *p;
+
+	free(request);
+	snprintf(id, sizeof(id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
+	p = find_place(k, id, gates);
+	if (p) {
+		take_terms(p, k, terms);
+		looking_come_back(&p->looking, call, &wait);
+		free(gates);
+	} else {
+		p = passing_new();
+		take_terms(p, k, terms);
+		p->looking.waits = wait.timeout_ms > 0;
+		looking_begin(&p->looking, k, call, gates, &wait);
+	}
 	cJSON_Delete(terms);
 }
