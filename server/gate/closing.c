@@ -123,7 +123,8 @@ static void facts_read(struct read *read, enum outcome outcome, const char *body
 
 	if (outcome == OUTCOME_OK && asprintf(&facts, "{\"gate\":%s}", body) < 0)
 		die("out of memory");
-	finish(c, c->standing, facts, NULL);
+	finish(c, c->standing, facts,
+		c->standing == OUTCOME_DRAINING ? "this goes on for 15 s: ask again with the same token" : NULL);
 	free(facts);
 }
 

@@ -106,6 +106,7 @@ static void say_window(FILE *out, const cJSON *window, const char *state)
 		fputs(": ", out);
 		say_holder(out, window);
 		fputs(" is closing it and waits for those inside to leave", out);
+		say_span(out, ", for ", window, "drain_in_ms", " more at most");
 	} else if (has_text(window, "ended_at")) {
 		fputs("; the window of ", out);
 		say_holder(out, window);
@@ -144,6 +145,10 @@ static void say_gate(FILE *out, const cJSON *gate)
 	state = state ? state : "shut";
 	if (strcmp(state, "open") == 0) {
 		say_queue(out, gate, name);
+		return;
+	}
+	if (strcmp(state, "full") == 0) {
+		fprintf(out, "%s is full: as many jobs are inside %s as may be", name, by ? by : name);
 		return;
 	}
 	if (by && strcmp(by, name) != 0)
@@ -198,6 +203,16 @@ static void say_not_holder(FILE *out, const cJSON *gate)
 	say_gate(out, gate);
 }
 
+static void say_drain_timeout(FILE *out, const cJSON *gate)
+{
+	const char *name = json_text(gate, "name");
+	int64_t inside = json_number(gate, "passes.count", 0);
+
+	fprintf(out, "%s is open again, because jobs did not leave in time", name ? name : "the gate");
+	if (inside > 0)
+		fprintf(out, "; inside now: %" PRId64, inside);
+}
+
 /* The sentence of an outcome, if its facts are there. Whether one was said. */
 static bool say_facts(FILE *out, enum outcome outcome, const cJSON *facts)
 {
@@ -210,11 +225,20 @@ static bool say_facts(FILE *out, enum outcome outcome, const cJSON *facts)
 		say_used(out, lease);
 	else if (outcome == OUTCOME_NOT_HOLDER && cJSON_IsObject(gate))
 		say_not_holder(out, gate);
+	else if (outcome == OUTCOME_DRAIN_TIMEOUT && cJSON_IsObject(gate))
+		say_drain_timeout(out, gate);
 	else if (cJSON_IsObject(gate))
 		say_gate(out, gate);
 	else
 		return false;
 	return true;
+}
+
+/* Whether the advice of the route is meant for it: not where a close is past waiting for anybody but the jobs inside. */
+static bool advises(const struct problem *problem)
+{
+	return problem->advice && outcome_row(problem->outcome)->retry_after_s > 0 &&
+		problem->outcome != OUTCOME_DRAINING && problem->outcome != OUTCOME_DRAIN_TIMEOUT;
 }
 
 char *problem_detail(const struct problem *problem, const cJSON *facts)
@@ -228,7 +252,7 @@ char *problem_detail(const struct problem *problem, const cJSON *facts)
 		fprintf(out, "%s%s", said ? "; " : "", problem->detail);
 	else if (!said)
 		fputs(outcome_row(problem->outcome)->title, out);
-	if (problem->advice && outcome_row(problem->outcome)->retry_after_s > 0 && said)
+	if (said && advises(problem))
 		fprintf(out, ". %s", problem->advice);
 	if (fclose(out) != 0)
 		die("out of memory");

@@ -69,6 +69,14 @@ static const struct sentence {
 	{ OUTCOME_HELD, GATE("draining", "production", DRAINING), "its queue is full", NULL,
 		"production is draining: ann@build is closing it and waits for those inside to leave; its queue is "
 		"full" },
+	{ OUTCOME_DRAINING, GATE("draining", "production", "{\"holder\":\"ann\",\"drain_in_ms\":60000}"), "ask again",
+		"Wait.",
+		"production is draining: ann is closing it and waits for those inside to leave, for 1m more at most; "
+		"ask again" },
+	{ OUTCOME_DRAIN_TIMEOUT, "{\"gate\":{\"name\":\"a\",\"state\":\"open\",\"passes\":{\"count\":3}}}", NULL,
+		"Wait.", "a is open again, because jobs did not leave in time; inside now: 3" },
+	{ OUTCOME_FULL, "{\"gate\":{\"name\":\"a.b\",\"state\":\"full\",\"closed_by\":\"a\"}}", NULL, "Wait.",
+		"a.b is full: as many jobs are inside a as may be. Wait." },
 	{ OUTCOME_INTERNAL, NULL, NULL, NULL, "A mistake of the service" },
 	{ OUTCOME_CLOSED, "{}", NULL, NULL, "The gate is shut" },
 	{ OUTCOME_CLOSED, "{\"gate\":{}}", NULL, NULL, "the gate is shut" },
