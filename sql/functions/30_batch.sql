@@ -53,7 +53,7 @@ end $$;
 create or replace function deploy_gate.shift_clocks(gap interval) returns void
 language sql as $$
 	update deploy_gate.lease set expires_at = expires_at + gap, max_at = max_at + gap, drain_until = drain_until + gap,
-		wait_until = wait_until + gap, unclaimed_at = unclaimed_at + gap, opens_at = opens_at + gap,
+		wait_until = wait_until + gap, stop_at = stop_at + gap, unclaimed_at = unclaimed_at + gap, opens_at = opens_at + gap,
 		blocked_at = null
 	where ended_at is null or opens_at is not null;
 	update deploy_gate.gate set gap_until = gap_until + gap, freed_at = freed_at + gap
@@ -166,8 +166,9 @@ declare
 begin
 	if everything or touched <> '{}' then
 		for w in select * from deploy_gate.unlocked_windows(touched, everything) loop
-			perform deploy_gate.settle_window(w, deploy_gate.take_locks(w.gates, 'x'));
+			perform deploy_gate.settle_window(w);
 		end loop;
+		perform deploy_gate.settle_passes(touched, everything);
 	end if;
 	what := 'close';
 	foreach lease in array deploy_gate.noted('closes') loop
@@ -239,8 +240,9 @@ begin
 				where lg.role = 'window' and l.session = me)
 			union all
 			(select k, 's' from unnest(held_s) k
-			except select k, 's' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease, unnest(lg.ancestor_keys) k
-				where lg.role = 'window' and l.session = me);
+			except select k, 's' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease,
+					unnest(case lg.role when 'pass' then lg.key || lg.ancestor_keys else lg.ancestor_keys end) k
+				where lg.role in ('window', 'pass') and l.session = me);
 		return;
 	end if;
 	foreach n in array deploy_gate.paths(near) loop
@@ -255,15 +257,30 @@ begin
 		end if;
 		if key = any (held_s) and not exists (
 				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-				where lg.gate > n || '.' and lg.gate < n || '/' and lg.role = 'window' and l.session = me) then
+				where lg.gate > n || '.' and lg.gate < n || '/' and lg.role in ('window', 'pass') and l.session = me)
+			and not exists (
+				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+				where lg.gate = n and lg.role = 'pass' and l.session = me) then
 			mode := 's';
 			return next;
 		end if;
 	end loop;
 end $$;
 
--- How the take came out for one window. blocked: keys that were not had, or null for none.
-create or replace function deploy_gate.settle_window(w deploy_gate.lease, blocked bigint[]) returns void
+-- A window that lacks a lock. While passes are inside its rows guard its gates; what is above them it holds at once.
+create or replace function deploy_gate.settle_window(w deploy_gate.lease) returns void
+language plpgsql as $$
+begin
+	if w.state = 'draining' and deploy_gate.passes_inside(w.gates) and deploy_gate.drain_inside(w) then
+		perform deploy_gate.take_locks(array(
+			select p from unnest(w.gates) g, unnest(deploy_gate.path(g)) p where p <> all (w.gates)), 's');
+	else
+		perform deploy_gate.settle_lease(w, deploy_gate.take_locks(w.gates, 'x'), 'ExclusiveLock');
+	end if;
+end $$;
+
+-- How the take came out for one lease. blocked: keys that were not had, or null for none; mode: the strongest that it wants.
+create or replace function deploy_gate.settle_lease(w deploy_gate.lease, blocked bigint[], mode text) returns void
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
@@ -274,7 +291,7 @@ begin
 		perform deploy_gate.guarded(w);
 		return;
 	end if;
-	outsiders := deploy_gate.outsiders(blocked, 'ExclusiveLock');
+	outsiders := deploy_gate.outsiders(blocked, mode);
 	if outsiders is null then
 		-- A probe, or a lock of ours that is just being dropped: it will go.
 		return;
@@ -330,9 +347,13 @@ end $$;
 create or replace function deploy_gate.back_to_queue(w deploy_gate.lease, outsiders json) returns void
 language plpgsql as $$
 begin
-	update deploy_gate.lease set state = 'queued', fence = null, session = null, drain_until = null, external = outsiders
+	update deploy_gate.lease set state = 'queued', fence = null, session = null, drain_until = null, stop_at = null,
+		external = outsiders
 	where id = w.id;
 	update deploy_gate.lease_gate set role = 'ticket' where lease = w.id;
+	if w.let_in then
+		perform deploy_gate.make_ordinary(w);
+	end if;
 end $$;
 
 -- Somebody outside holds the gate shared, which is a pass in all but name: the window drains, and then as on_drain says.
@@ -394,14 +415,19 @@ begin
 end $$;
 
 -- Until something falls due by itself; 0 where more is due than one tick takes, null for nothing. A batch that had to wait lets
--- the renewals in first that waited with it elsewhere.
+-- the renewals in first that waited with it elsewhere. Drains and the locks of passes are for their owner to see to.
 create or replace function deploy_gate.next_due_ms() returns bigint
 language plpgsql stable as $$
+declare
+	me bigint := deploy_gate.batch_session();
+	soon timestamptz := deploy_gate.batch_now() + interval '250 ms';
 begin
 	return (
 		select greatest(deploy_gate.ms_between(deploy_gate.batch_now(), due), case when deploy_gate.was_held_up() then 250 else 0 end)
 		from (
-			select min(least(case when l.ended_at is null then l.expires_at end, l.opens_at, l.unclaimed_at + interval '15 s'))
+			select min(least(case when l.ended_at is null then l.expires_at end, l.opens_at, l.unclaimed_at + interval '15 s',
+				case when l.session = me and l.ended_at is null then l.drain_until end,
+				case when l.session = me and l.kind = 'pass' and not l.locked and not l.contested then soon end))
 			from deploy_gate.leases_that_matter() l) next (due)
 		where due is not null);
 end $$;

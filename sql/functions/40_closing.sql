@@ -88,8 +88,9 @@ begin
 		select from unnest(gates) n where not exists (select from deploy_gate.gate g where g.name = n));
 end $$;
 
--- From now on this request answers for the lease, unless it merely asks again and another came later; and a window that is closed is answered by it. Where another was answered
--- already, neither is to answer for it: a hang-up of the one must not take back what the other was told.
+-- From now on this request answers for the lease, unless it merely asks again and another came later; and a window that is
+-- closed is answered by it. Where another was answered already, neither is to answer for it: a hang-up of the one must not take
+-- back what the other was told.
 create or replace function deploy_gate.claim(l deploy_gate.lease, request bigint, again boolean) returns void
 language plpgsql as $$
 begin
@@ -97,8 +98,8 @@ begin
 	set claim_session = case when not answered then deploy_gate.batch_session() end,
 		claim_request = case when not answered then request end, unclaimed_at = null,
 		answered = answered or state = 'closed'
-	where id = l.id and (claim_session, claim_request) is distinct from (deploy_gate.batch_session(), request)
-		and not (again and claim_session is not null);
+	where id = l.id and case when (claim_session, claim_request) is not distinct from (deploy_gate.batch_session(), request)
+		then state = 'closed' and not answered else not (again and claim_session is not null) end;
 end $$;
 
 -- Whether a window may take the place of this one: it crashed, or that is wanted; and all it shuts is covered, for what it
@@ -210,7 +211,7 @@ begin
 	if crowded then
 		owner := coalesce(deploy_gate.replace_windows(request, gates), me);
 	end if;
-	if owner = me and deploy_gate.take_locks(gates, 'x') is null then
+	if owner = me and not (crowded and deploy_gate.passes_inside(gates)) and deploy_gate.take_locks(gates, 'x') is null then
 		state := 'closed';
 	end if;
 	if ticket.id is null then

@@ -17,6 +17,9 @@ begin
 	set state = l.state, ended_at = l.ended_at, ending = l.ending, ended_by = l.ended_by, end_reason = l.end_reason,
 		claim_session = null, claim_request = null, unclaimed_at = null, aftermath = l.aftermath, opens_at = l.opens_at
 	where id = l.id;
+	if l.let_in then
+		perform deploy_gate.make_ordinary(l);
+	end if;
 	if leaves is null then
 		perform deploy_gate.free_gates(l);
 	else
@@ -102,7 +105,7 @@ begin
 		body := deploy_gate.ended_json(l.id);
 	else
 		body := json_build_object('gate', deploy_gate.gate_json(gate, at));
-		outcome := case when body -> 'gate' ->> 'state' = 'open' then 'not_holder' else 'held' end;
+		outcome := case when body -> 'gate' ->> 'state' in ('open', 'full') then 'not_holder' else 'held' end;
 	end if;
 end $$;
 

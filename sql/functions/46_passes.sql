@@ -34,13 +34,6 @@ begin
 	end if;
 end $$;
 
-create or replace function deploy_gate.all_known(gates text[]) returns boolean
-language plpgsql stable as $$
-begin
-	return not exists (
-		select from unnest(gates) n where not exists (select from deploy_gate.gate g where g.name = n));
-end $$;
-
 -- The pass of a token that has one already. From now on this request answers for it; where another was answered already,
 -- neither is to: a hang-up of the one must not take back what the other was told.
 create or replace function deploy_gate.pass_again(request jsonb, gates text[], l deploy_gate.lease, out outcome text, out body json)
@@ -123,35 +116,34 @@ create or replace function deploy_gate.make_pass(request jsonb, gates text[], in
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
-	l deploy_gate.lease := jsonb_populate_record(null::deploy_gate.lease, request || '{"kind": "pass", "state": "inside",
-		"on_expiry": "open", "grace_ms": 0, "answered": true, "attached": false, "was_attached": false, "contested": false,
-		"overrun": false, "jobs_waited": false}');
-	covered text[] := array(
-		select g from unnest(gates) g, deploy_gate.lease w where w.id = make_pass.inside and deploy_gate.path(g) && w.gates);
-	blocked bigint[] := deploy_gate.take_locks(array(select g from unnest(gates) g where g <> all (covered)), 's');
+	me bigint := deploy_gate.batch_session();
+	asked deploy_gate.lease := jsonb_populate_record(null::deploy_gate.lease, request);
+	ttl_ms bigint := coalesce(asked.ttl_ms, 600000);
+	covered text[] := '{}';
+	blocked bigint[];
+	stored record;
 begin
+	if inside is not null then
+		covered := array(
+			select g from unnest(gates) g, deploy_gate.lease w where w.id = make_pass.inside and deploy_gate.path(g) && w.gates);
+	end if;
+	blocked := deploy_gate.take_locks(array(select g from unnest(gates) g where g <> all (covered)), 's');
 	if blocked is not null and deploy_gate.outsiders(blocked, 'ShareLock') is not null then
 		perform deploy_gate.leave_locks(gates);
 		return null;
 	end if;
-	l.id := left(l.digest, 32);
-	l.gates := gates;
-	l.inside := make_pass.inside;
-	l.fence := make_pass.fence;
-	l.ttl_ms := coalesce(l.ttl_ms, 10 * 60 * 1000);
-	l.created_at := at;
-	l.expires_at := at + deploy_gate.ms(l.ttl_ms);
-	l.session := deploy_gate.batch_session();
-	l.locked := blocked is null;
-	l.claim_session := deploy_gate.batch_session();
-	l.claim_request := (request ->> 'claim')::bigint;
-	insert into deploy_gate.lease select l.*;
-	perform deploy_gate.list_gates(l, 'pass');
-	if covered <> '{}' then
-		update deploy_gate.lease_gate lg set role = 'inside' where lg.lease = l.id and lg.gate = any (covered);
+	insert into deploy_gate.lease as l (id, digest, kind, state, gates, holder, reason, url, job, fence, ttl_ms, created_at, expires_at,
+		session, locked, answered, claim_session, claim_request, inside)
+	values (left(asked.digest, 32), asked.digest, 'pass', 'inside', gates, asked.holder, asked.reason, asked.url, asked.job,
+		make_pass.fence, ttl_ms, at, at + deploy_gate.ms(ttl_ms), me, blocked is null, true, me, (request ->> 'claim')::bigint,
+		make_pass.inside)
+	returning l into stored;
+	perform deploy_gate.list_gates(stored.l, 'pass'), deploy_gate.record('passed', stored.l, asked.reason, asked.holder);
+	if inside is not null then
+		update deploy_gate.lease_gate lg set role = 'inside' where lg.lease = left(asked.digest, 32) and lg.gate = any (covered);
+		update deploy_gate.lease w set let_in = true where w.id = make_pass.inside and not w.let_in;
 	end if;
-	perform deploy_gate.record('passed', l, l.reason, l.holder);
-	return l;
+	return stored.l;
 end $$;
 
 -- Ends a lease of whatever kind, and returns it as it is then.
@@ -212,15 +204,16 @@ end $$;
 create or replace function deploy_gate.passes_inside(gates text[]) returns boolean
 language plpgsql stable as $$
 begin
-	return exists (select from deploy_gate.passes_below(gates));
+	return exists (select from deploy_gate.leases_below(gates, 'pass'));
 end $$;
 
-create or replace function deploy_gate.passes_below(gates text[]) returns setof text
+-- Leases of that role at these gates and below them, some of them perhaps twice.
+create or replace function deploy_gate.leases_below(gates text[], as_role text) returns setof text
 language sql stable as $$
-	select lg.lease from unnest(gates) g join deploy_gate.lease_gate lg on lg.gate = g and lg.role = 'pass'
+	select lg.lease from unnest(gates) g join deploy_gate.lease_gate lg on lg.gate = g and lg.role = as_role
 	union all
 	select lg.lease from unnest(gates) g join deploy_gate.lease_gate lg
-		on lg.gate > g || '.' and lg.gate < g || '/' and lg.role = 'pass'
+		on lg.gate > g || '.' and lg.gate < g || '/' and lg.role = as_role
 $$;
 
 -- A draining window with passes inside, which is one of this session. Returns whether it has to go on waiting: not so where they
@@ -241,7 +234,7 @@ begin
 		perform deploy_gate.end_window(w, 'drain_timeout', null, 'jobs inside did not leave within drain');
 		return true;
 	elsif w.on_drain = 'stop' and w.stop_at is null then
-		update deploy_gate.lease set stop_at = at where id in (select deploy_gate.passes_below(w.gates));
+		update deploy_gate.lease set stop_at = at where id in (select deploy_gate.leases_below(w.gates, 'pass'));
 		update deploy_gate.lease set stop_at = at, drain_until = at + interval '10 s' where id = w.id;
 		perform deploy_gate.change(w.gates);
 		return true;
@@ -258,7 +251,7 @@ declare
 begin
 	for pass in
 		update deploy_gate.lease set overrun = true, locked = true, contested = false, blocked_at = null, external = null
-		where id in (select deploy_gate.passes_below(w.gates)) returning *
+		where id in (select deploy_gate.leases_below(w.gates, 'pass')) returning *
 	loop
 		perform deploy_gate.record('overrun', pass, w.reason, w.holder), deploy_gate.leave_locks(pass.gates),
 			deploy_gate.change(pass.gates);
@@ -268,12 +261,15 @@ begin
 end $$;
 
 -- The window is over, or back in the queue: the passes under its token are passes like any others, and want their locks.
-create or replace function deploy_gate.make_ordinary(w text) returns void
+create or replace function deploy_gate.make_ordinary(w deploy_gate.lease) returns void
 language plpgsql as $$
 declare
 	pass deploy_gate.lease;
 begin
-	for pass in update deploy_gate.lease set inside = null, locked = false where inside = w returning * loop
+	for pass in
+		update deploy_gate.lease set inside = null, locked = false
+		where inside = w.id and id in (select deploy_gate.leases_below(w.gates, 'inside')) returning *
+	loop
 		update deploy_gate.lease_gate set role = 'pass' where lease = pass.id and role = 'inside';
 		perform deploy_gate.touch(pass.gates);
 		if pass.session <> deploy_gate.batch_session() then
@@ -282,16 +278,19 @@ begin
 	end loop;
 end $$;
 
--- The passes of this session that lack a lock.
-create or replace function deploy_gate.settle_passes() returns void
+-- The passes of this session that lack a lock: of all, or of those at the gates touched.
+create or replace function deploy_gate.settle_passes(touched text[], everything boolean) returns void
 language plpgsql as $$
 declare
 	pass deploy_gate.lease;
 begin
 	for pass in
-		select * from deploy_gate.lease
-		where session = deploy_gate.batch_session() and kind = 'pass' and not locked and ended_at is null
-		order by created_at limit 500
+		select l.* from deploy_gate.lease l
+		where l.session = deploy_gate.batch_session() and not l.locked
+			and l.id in (
+				select lg.lease from deploy_gate.lease_gate lg
+				where lg.role = 'pass' and (everything or lg.gate = any (touched)))
+		order by l.created_at limit 500
 	loop
 		perform deploy_gate.settle_lease(pass, deploy_gate.take_locks(array(
 			select lg.gate from deploy_gate.lease_gate lg where lg.lease = pass.id and lg.role = 'pass'), 's'), 'ShareLock');

@@ -8,9 +8,8 @@ alter table deploy_gate.lease add column inside text collate "C";
 comment on column deploy_gate.lease.inside is
 	'Of a pass: the live window under whose token it was taken, and which does not wait for it';
 
-create index lease_inside on deploy_gate.lease (inside) where inside is not null;
-create index lease_unlocked on deploy_gate.lease (session) where kind = 'pass' and not locked and ended_at is null;
-create index lease_draining on deploy_gate.lease (drain_until) where drain_until is not null and ended_at is null;
+alter table deploy_gate.lease add column let_in boolean not null default false;
+comment on column deploy_gate.lease.let_in is 'Of a window: whether a pass was ever taken under its token';
 
 comment on table deploy_gate.lease_gate is
 	'The gates of the leases that still matter, each in the role that the lease plays there: queued (ticket); a window, live or '

@@ -5,6 +5,5 @@
 alter table deploy_gate.lease drop constraint lease_check;
 alter table deploy_gate.gate drop constraint gate_pass_limit_check, drop constraint gate_on_drain_check,
 	drop constraint gate_on_expiry_check;
-drop index deploy_gate.lease_due, deploy_gate.lease_opening, deploy_gate.lease_unclaimed, deploy_gate.lease_ended,
-	deploy_gate.lease_inside, deploy_gate.lease_unlocked, deploy_gate.lease_draining;
+drop index deploy_gate.lease_due, deploy_gate.lease_opening, deploy_gate.lease_unclaimed, deploy_gate.lease_ended;
 comment on column deploy_gate.gate.fence is 'Fence of the last window over the gate that ended; that of a live one is in its lease';

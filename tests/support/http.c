@@ -205,10 +205,15 @@ struct ask *http_begin(struct http *http, const struct server *server, const cha
 	return ask;
 }
 
+void http_turn(struct http *http)
+{
+	turn(http, 1);
+	turn(http, 0);
+}
+
 bool http_done(struct ask *ask)
 {
-	turn(ask->http, 1);
-	turn(ask->http, 0);
+	http_turn(ask->http);
 	return ask->done;
 }
 

@@ -57,6 +57,9 @@ struct ask *http_ask(struct http *, const struct server *, const char *request, 
 struct ask *http_ask_with(
 	struct http *, const struct server *, const char *fields, const char *request, const char *body);
 
+/* Goes on with all requests for a moment. */
+void http_turn(struct http *);
+
 /* Closes the connection of a request that is under way. */
 void http_hang_up(struct ask *);
 

@@ -75,7 +75,7 @@ void replica_drop(struct replica *replica)
 static const char *known_word(const char *word)
 {
 	static const char *const words[] = { "ok", "made", "queued", "pending", "draining", "held", "gone",
-		"token_used", "not_holder", "not_found", "drain_timeout", "frozen" };
+		"token_used", "not_holder", "not_found", "drain_timeout", "frozen", "closed", "full" };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!strcmp(word, words[i]))
@@ -101,6 +101,16 @@ const char *replica_change(struct replica *replica, const char *kind, const char
 const char *replica_close(struct replica *replica, const char *letter, const char *gates, const char *more)
 {
 	return replica_change(replica, "close", "test.token('%s', '%s') || '%s'", letter, gates, more);
+}
+
+const char *replica_pass(struct replica *replica, const char *letter, const char *gates, const char *more)
+{
+	return replica_change(replica, "pass", "test.token('%s', '%s') || '%s'", letter, gates, more);
+}
+
+const char *replica_release(struct replica *replica, const char *letter)
+{
+	return replica_change(replica, "release", "test.token('%s', '')", letter);
 }
 
 const char *replica_end(struct replica *replica, const char *letter, const char *gates)

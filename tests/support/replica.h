@@ -29,6 +29,8 @@ void replica_drop(struct replica *);
 /* The common ones. A token is one letter: its lease's id is that letter 32 times (LEASE). gates by commas, more as JSON. */
 #define LEASE(letter) "repeat('" letter "', 32)"
 const char *replica_close(struct replica *, const char *letter, const char *gates, const char *more);
+const char *replica_pass(struct replica *replica, const char *letter, const char *gates, const char *more);
+const char *replica_release(struct replica *replica, const char *letter);
 const char *replica_end(struct replica *, const char *letter, const char *gates);
 const char *replica_tick(struct replica *);
 
