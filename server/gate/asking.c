@@ -40,6 +40,8 @@ static const struct {
 	[CHANGE_RELEASE] = { "change_release", true, TURN_AS_IT_COMES },
 	[CHANGE_ATTACH] = { "change_attach", false, TURN_AS_IT_COMES },
 	[CHANGE_AMEND] = { "change_amend", false, TURN_AS_IT_COMES },
+	[CHANGE_SETTINGS] = { "change_settings", false, TURN_AS_IT_COMES },
+	[CHANGE_FORGET_SETTINGS] = { "change_forget_settings", false, TURN_AS_IT_COMES },
 	[CHANGE_RENEW_ATTACHED] = { "change_renew_attached", false, TURN_FIRST },
 	[CHANGE_DETACH] = { "change_detach", false, TURN_AS_IT_COMES },
 	[CHANGE_UNCLAIM] = { "change_unclaim", false, TURN_AS_IT_COMES },
@@ -55,6 +57,7 @@ static const char *const reads[READ_COUNT] = {
 	[READ_LEASE] = "read_lease",
 	[READ_EVENTS] = "read_events",
 	[READ_REPLICAS] = "read_replicas",
+	[READ_SETTINGS] = "read_settings",
 };
 
 const char *change_statement(enum change_kind kind)

@@ -58,6 +58,8 @@ enum change_kind {
 	CHANGE_ATTACH,		/* id digest: NOT_FOUND, NOT_HOLDER, GONE; else it is told news, and OK once there is no more: it
 				 * is lost, another attach has taken its place, or this replica leaves */
 	CHANGE_AMEND,		/* id digest (absent: as admin) reason url max_ms: OK, NOT_FOUND, NOT_HOLDER, GONE */
+	CHANGE_SETTINGS,	/* gate limit gap_ms ttl_ms max_ms drain_ms on_drain on_expiry grace_ms, reason by: OK */
+	CHANGE_FORGET_SETTINGS,	/* gate, reason by: OK */
 	/* From here on the keeper's own, never asked from outside. */
 	CHANGE_RENEW_ATTACHED,
 	CHANGE_DETACH,
@@ -76,6 +78,7 @@ enum read_kind {
 	READ_LEASE,		/* id */
 	READ_EVENTS,		/* gate kind since until after limit: {"events": […], "next": …}, newest first */
 	READ_REPLICAS,		/* {"replicas": […]} */
+	READ_SETTINGS,		/* gate */
 	READ_COUNT
 };
 

@@ -219,13 +219,22 @@ static enum outcome settle_timeout(const struct request *request, cJSON *object,
 	return OUTCOME_OK;
 }
 
-static enum outcome check_terms(struct request *request, cJSON *object, struct fault *fault)
+static enum outcome check_life(const cJSON *object, struct fault *fault)
 {
 	int64_t ttl_ms = json_number(object, "ttl_ms", 0), max_ms = json_number(object, "max_ms", MAX_DEFAULT_MS);
 
-	if (ttl_ms > max_ms)
-		return fault_set(fault, OUTCOME_BAD_REQUEST,
-			"ttl: is above max, which is 4h unless you say max=…, and which renewals cannot pass");
+	if (ttl_ms <= max_ms)
+		return OUTCOME_OK;
+	return fault_set(fault, OUTCOME_BAD_REQUEST,
+		"ttl: is above max, which is 4h unless you say max=…, and which renewals cannot pass");
+}
+
+static enum outcome check_terms(struct request *request, cJSON *object, struct fault *fault)
+{
+	enum outcome outcome = check_life(object, fault);
+
+	if (outcome != OUTCOME_OK)
+		return outcome;
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "takeover")) && !json_text(object, "reason"))
 		return fault_set(fault, OUTCOME_BAD_REQUEST, "reason: is missing; a takeover has to be explained");
 	return settle_timeout(request, object, fault);
@@ -276,6 +285,21 @@ enum outcome call_attach(struct request *request, struct fault *fault)
 
 	outcome = make_object(request, &object, fault);
 	return outcome == OUTCOME_OK ? hand_change(request, object, STAY_LONG, fault) : outcome;
+}
+
+enum outcome call_settings(struct request *request, struct fault *fault)
+{
+	enum outcome outcome;
+	cJSON *object;
+
+	outcome = make_object(request, &object, fault);
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	outcome = check_life(object, fault);
+	if (outcome == OUTCOME_OK)
+		return hand_change(request, object, STAY_SHORT, fault);
+	cJSON_Delete(object);
+	return outcome;
 }
 
 enum outcome call_change(struct request *request, struct fault *fault)

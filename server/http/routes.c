@@ -63,6 +63,18 @@ static const struct param amend_params[] = { { "token", PARAM_TOKEN, "digest", 0
 	{ "reason", PARAM_TEXT, "reason", 0, 0, 0, NULL }, { "url", PARAM_URL, "url", 0, 0, 0, NULL },
 	{ "max", PARAM_DURATION, "max_ms", 0, 0, 0, NULL }, END };
 
+static const struct param settings_params[] = { { "limit", PARAM_NUMBER, "limit", 0, 1, 1000000, NULL },
+	{ "gap", PARAM_DURATION, "gap_ms", PARAM_ZERO_OK, 0, 0, NULL },
+	{ "ttl", PARAM_DURATION, "ttl_ms", 0, 0, 0, NULL }, { "max", PARAM_DURATION, "max_ms", 0, 0, 0, NULL },
+	{ "drain", PARAM_DURATION, "drain_ms", PARAM_ZERO_OK, 0, 0, NULL },
+	{ "on_drain", PARAM_WORD, "on_drain", 0, 0, 0, "abort|proceed|stop" },
+	{ "on_expiry", PARAM_WORD, "on_expiry", 0, 0, 0, "open|hold" },
+	{ "grace", PARAM_DURATION, "grace_ms", PARAM_ZERO_OK, 0, 0, NULL },
+	{ "holder", PARAM_TEXT, "by", 0, 0, 0, NULL }, { "reason", PARAM_TEXT, "reason", 0, 0, 0, NULL }, END };
+
+static const struct param forget_settings_params[] = { { "holder", PARAM_TEXT, "by", 0, 0, 0, NULL },
+	{ "reason", PARAM_TEXT, "reason", 0, 0, 0, NULL }, END };
+
 static const struct param gates_params[] = { { "prefix", PARAM_TEXT, "prefix", 0, 0, 0, NULL },
 	{ "after", PARAM_TEXT, "after", 0, 0, 0, NULL }, LIMIT, END };
 
@@ -85,6 +97,10 @@ const struct route routes[] = {
 		ADVICE_THE_SHUT_ONE, NO_GATE },
 	{ "GET", "/v1/gates", gates_params, call_read, READ_GATES, false, NULL, NULL },
 	{ "GET", "/v1/gates/{gate}", no_params, call_read, READ_GATE, false, NULL, NO_GATE },
+	{ "GET", "/v1/gates/{gate}/settings", no_params, call_read, READ_SETTINGS, false, NULL, NO_GATE },
+	{ "PUT", "/v1/gates/{gate}/settings", settings_params, call_settings, CHANGE_SETTINGS, true, NULL, NO_GATE },
+	{ "DELETE", "/v1/gates/{gate}/settings", forget_settings_params, call_change, CHANGE_FORGET_SETTINGS, true,
+		NULL, NO_GATE },
 	{ "GET", "/v1/leases/{id}", no_params, call_read, READ_LEASE, false, NULL, NO_LEASE },
 	{ "PATCH", "/v1/leases/{id}", amend_params, call_change, CHANGE_AMEND, true, NULL, NO_LEASE },
 	{ "POST", "/v1/leases/{id}/renew", renew_params, call_change, CHANGE_RENEW, true, NULL, NO_LEASE },

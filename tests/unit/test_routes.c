@@ -22,6 +22,9 @@ static void test_routes__each_request_finds_its_row(void **state)
 		{ "POST", "/v1/gates/a/close", "/v1/gates/{gates}/close", "a" },
 		{ "POST", "/v1/gates/a/open", "/v1/gates/{gates}/open", "a" },
 		{ "POST", "/v1/gates/a/force-open", "/v1/gates/{gate}/force-open", "a" },
+		{ "GET", "/v1/gates/a/settings", "/v1/gates/{gate}/settings", "a" },
+		{ "PUT", "/v1/gates/a/settings", "/v1/gates/{gate}/settings", "a" },
+		{ "DELETE", "/v1/gates/a/settings", "/v1/gates/{gate}/settings", "a" },
 		{ "GET", "/v1/leases/0a", "/v1/leases/{id}", "0a" },
 		{ "PATCH", "/v1/leases/0a", "/v1/leases/{id}", "0a" },
 		{ "POST", "/v1/leases/0a/renew", "/v1/leases/{id}/renew", "0a" },
@@ -75,6 +78,7 @@ static void test_routes__wrong_method_lists_the_right_ones(void **state)
 		{ "GET", "/v1/gates/a/close", "POST" },
 		{ "HEAD", "/v1/gates/a/close", "POST" },
 		{ "DELETE", "/v1/leases/0a", "GET, HEAD, PATCH" },
+		{ "POST", "/v1/gates/a/settings", "GET, HEAD, PUT, DELETE" },
 		{ "get", "/healthz", "GET, HEAD" },
 		{ "OPTIONS", "/v1/gates/a/check", "GET, HEAD" },
 	};
