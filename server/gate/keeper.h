@@ -22,7 +22,7 @@ struct uv_loop_s;
 struct answer {
 	enum outcome outcome;
 	/* A JSON object, or NULL: the lease (OK, MADE), what was read, or the facts of a refusal: {"gate": …} as in
-	 * GET /v1/gates/{gate}, {"lease": …} for GONE and TOKEN_USED. */
+	 * GET /v1/gates/{gate}, {"lease": …} for GONE and TOKEN_USED, {"detail": …} for BAD_REQUEST. */
 	const char *body;
 	/* A sentence for a person where the body does not tell it all, or NULL. */
 	const char *detail;
@@ -48,7 +48,8 @@ struct call {
  * A "digest" is digest_hex() of the lease's token, an "id" the public id of a lease. All durations are in ms. */
 enum change_kind {
 	CHANGE_CLOSE,		/* digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry
-				 * grace_ms timeout_ms takeover: OK (same token), MADE, HELD, DRAINING, FROZEN, GONE, TOKEN_USED */
+				 * grace_ms timeout_ms takeover: OK (same token), MADE, HELD, DRAINING, FROZEN, GONE, TOKEN_USED,
+				 * BAD_REQUEST (ttl above the max of the gate) */
 	CHANGE_PASS,		/* digest gates holder reason job ttl_ms wait_ms timeout_ms inside (digest of the token that it
 				 * acts under): OK (same token), MADE, CLOSED, FULL, NOT_FOUND, GONE, TOKEN_USED */
 	CHANGE_OPEN,		/* digest gates outcome("failed") reason: OK, NOT_HOLDER, GONE */

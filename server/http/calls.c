@@ -219,9 +219,10 @@ static enum outcome settle_timeout(const struct request *request, cJSON *object,
 	return OUTCOME_OK;
 }
 
-static enum outcome check_life(const cJSON *object, struct fault *fault)
+/* max_default_ms: what applies where the request says no max. */
+static enum outcome check_life(const cJSON *object, int64_t max_default_ms, struct fault *fault)
 {
-	int64_t ttl_ms = json_number(object, "ttl_ms", 0), max_ms = json_number(object, "max_ms", MAX_DEFAULT_MS);
+	int64_t ttl_ms = json_number(object, "ttl_ms", 0), max_ms = json_number(object, "max_ms", max_default_ms);
 
 	if (ttl_ms <= max_ms)
 		return OUTCOME_OK;
@@ -229,9 +230,10 @@ static enum outcome check_life(const cJSON *object, struct fault *fault)
 		"ttl: is above max, which is 4h unless you say max=…, and which renewals cannot pass");
 }
 
+/* The max of the gate's settings only SQL knows. */
 static enum outcome check_terms(struct request *request, cJSON *object, struct fault *fault)
 {
-	enum outcome outcome = check_life(object, fault);
+	enum outcome outcome = check_life(object, INT64_MAX, fault);
 
 	if (outcome != OUTCOME_OK)
 		return outcome;
@@ -295,7 +297,7 @@ enum outcome call_settings(struct request *request, struct fault *fault)
 	outcome = make_object(request, &object, fault);
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	outcome = check_life(object, fault);
+	outcome = check_life(object, MAX_DEFAULT_MS, fault);
 	if (outcome == OUTCOME_OK)
 		return hand_change(request, object, STAY_SHORT, fault);
 	cJSON_Delete(object);

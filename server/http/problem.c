@@ -229,6 +229,8 @@ static bool say_facts(FILE *out, enum outcome outcome, const cJSON *facts)
 		say_drain_timeout(out, gate);
 	else if (cJSON_IsObject(gate))
 		say_gate(out, gate);
+	else if (has_text(facts, "detail"))
+		fputs(json_text(facts, "detail"), out);
 	else
 		return false;
 	return true;

@@ -4,7 +4,7 @@
 
 -- digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry grace_ms takeover known_only,
 -- claim, the number of the request, and again where it asked before: ok (already had), queued, gone, token_used, held, made,
--- or 'settling': settle tells how it came out.
+-- bad_request (ttl above max), or 'settling': settle tells how it came out.
 create or replace function deploy_gate.change_close(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -23,6 +23,12 @@ begin
 		end if;
 	elsif request ->> 'known_only' = 'true' and not deploy_gate.all_known(gates) then
 		outcome := 'not_found';
+		return;
+	elsif request ? 'ttl_ms' and not request ? 'max_ms' and (request ->> 'ttl_ms')::bigint > deploy_gate.max_of(gates) then
+		outcome := 'bad_request';
+		body := json_build_object('detail', format(
+			'ttl: is above max, which is %s here unless you say max=…, and which renewals cannot pass',
+			deploy_gate.duration(deploy_gate.max_of(gates))));
 		return;
 	end if;
 
@@ -54,6 +60,13 @@ begin
 		outcome := 'queued';
 		body := json_build_object('ask_again_ms', coalesce(ceil(extract(epoch from gap) * 1000), 500));
 	end if;
+end $$;
+
+-- The max that applies where none is asked for.
+create or replace function deploy_gate.max_of(gates text[]) returns bigint
+language plpgsql stable as $$
+begin
+	return coalesce((select g.max_ms from deploy_gate.gate g where g.name = gates[1]), 14400000);
 end $$;
 
 -- The close of a token that made a lease before; no outcome where that still stands in line.
