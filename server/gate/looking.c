@@ -36,11 +36,16 @@ static void look_by_timer(uv_timer_t *timer)
 	looking_look(timer->data);
 }
 
+static bool may_look(const struct looking *l)
+{
+	return l->task.call && !(l->kind->stands_behind && l->kind->stands_behind(l));
+}
+
 static void wake(struct looking *l)
 {
 	if (l->under_way)
 		l->again = true;
-	else if (l->task.call)
+	else if (may_look(l))
 		looking_look(l);
 }
 
@@ -115,8 +120,7 @@ static void sweep(struct task *task)
 {
 	struct looking *l = (struct looking *)task;
 
-	if (l->waits && task->call && !l->under_way && !l->blocked_since_ms && keeper_reads(task->keeper) &&
-		uv_now(task->keeper->loop) >= l->rests_until_ms)
+	if (l->waits && !l->under_way && !l->blocked_since_ms && keeper_reads(task->keeper) && may_look(l))
 		looking_look(l);
 }
 

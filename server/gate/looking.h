@@ -18,6 +18,8 @@ struct looking_kind {
 	void (*open)(struct looking *, bool known);
 	/* Not open. true: the kind sees to it now, and may come back with looking_stay; may be NULL. */
 	bool (*shut)(struct looking *, const struct sight *);
+	/* Whether it would look in vain yet, because others are first in line; may be NULL. */
+	bool (*stands_behind)(const struct looking *);
 	void (*release)(struct looking *);
 };
 
@@ -34,7 +36,6 @@ struct looking {
 	bool alone;			/* without its client */
 	bool under_way, again, was_up;
 	uint64_t until_ms;
-	uint64_t rests_until_ms;	/* not swept before: looking again is dear, and a hint is all but sure */
 	uint64_t blocked_since_ms;	/* 0: not blocked */
 	uint64_t blocked_ms;		/* the pause before asking again */
 	int64_t since_s;		/* when it came, by the wall clock, for the list */

@@ -75,6 +75,7 @@ struct keeper {
 	char *touch;				/* gates that others announced, by commas, for the next tick */
 	char *reported;				/* the waiting jobs as last told to the rows */
 	unsigned places;			/* of passes whose client left, and may be back */
+	unsigned in_line;			/* passes that wait at a gate's limit */
 	int64_t last_claim;
 	uint64_t hints;				/* how often gates were announced so far */
 	bool leaving, gone;

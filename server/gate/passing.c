@@ -19,7 +19,6 @@
 enum {
 	OUTAGE_MS = 50,
 	PATIENCE_MS = 15000,		/* how long a pass of which nothing is known is asked for again */
-	REST_MS = 750,
 	OVERDUE_MS = 5000		/* that an answer may take beyond its time before its outcome is given up as unknown */
 };
 
@@ -28,6 +27,7 @@ struct passing {
 	struct change change;
 	char *terms;			/* as asked for: an object … */
 	char *request;			/* … and with what holds this once */
+	char *full_at;			/* the gate at whose limit it stands in line, or NULL */
 	char *outsiders;		/* facts of the gate, where somebody outside the service shuts it */
 	char id[LEASE_ID_LEN + 1];	/* of the lease */
 	int64_t claim;
@@ -41,10 +41,67 @@ static struct passing *passing_of(struct looking *l)
 	return (struct passing *)l;
 }
 
+/* Those who wait at a gate's limit stand in line, and only the first of them asks: all others would ask in vain. */
+
+static const struct looking_kind kind;
+
+/* The first whose client is there in the line that a name, by a rule, belongs to. */
+static struct passing *find_first(const struct keeper *k, bool (*rule)(const char *, const char *), const char *gate)
+{
+	for (struct task *task = TAILQ_FIRST(&k->tasks); task && k->in_line; task = TAILQ_NEXT(task, entry)) {
+		const struct looking *l = looking_waiting(task);
+		struct passing *p = (struct passing *)task;
+
+		if (l && l->kind == &kind && task->call && p->full_at && rule(p->full_at, gate))
+			return p;
+	}
+	return NULL;
+}
+
+static bool is_same(const char *one, const char *other)
+{
+	return strcmp(one, other) == 0;
+}
+
+static bool stands_behind(const struct looking *l)
+{
+	const struct passing *p = (const struct passing *)l;
+
+	return p->full_at && find_first(l->task.keeper, is_same, p->full_at) != p;
+}
+
+/* The line that bears on these gates, or NULL. */
+static const char *find_line(const struct keeper *k, const struct gates *gates)
+{
+	const struct passing *first = NULL;
+
+	for (unsigned i = 0; i < gates->count && !first; i++)
+		first = find_first(k, gate_covers, gates_name(gates, i));
+	return first ? first->full_at : NULL;
+}
+
+/* Goes to the line at that gate, or to none: then the next of the old one has its turn. */
+static void line_up(struct passing *p, const char *gate)
+{
+	struct keeper *k = p->looking.task.keeper;
+	char *old = p->full_at;
+	struct passing *next;
+
+	if (old && gate && strcmp(old, gate) == 0)
+		return;
+	p->full_at = gate ? or_die(strdup(gate)) : NULL;
+	k->in_line += !!gate - !!old;
+	next = old && !k->leaving ? find_first(k, is_same, old) : NULL;
+	if (next && !next->looking.under_way)
+		looking_look(&next->looking);
+	free(old);
+}
+
 static void release(struct looking *l)
 {
 	struct passing *p = passing_of(l);
 
+	line_up(p, NULL);
 	free(p->terms);
 	free(p->request);
 	free(p->outsiders);
@@ -61,16 +118,16 @@ static uint64_t left(uint64_t until, uint64_t now)
 	return until > now ? until - now : 0;
 }
 
-/* Asks the rows, which decide. keep_out: for a pass that the token has already, and no new one. */
-static void ask(struct passing *p, bool keep_out)
+/* Asks the rows, which decide. keep_out: why the token gets no new pass, but the one that it may have already; or NULL. */
+static void ask(struct passing *p, const char *keep_out)
 {
 	struct looking *l = &p->looking;
 	uint64_t now = uv_now(l->task.keeper->loop);
 
 	p->last = now >= l->until_ms;
 	free(p->request);
-	if (asprintf(&p->request, "{\"facts\":%s,\"keep_out\":%s,%s", p->last ? "true" : "false",
-		    keep_out ? "true" : "false", p->terms + 1) < 0)
+	if (asprintf(&p->request, "{\"facts\":%s,\"keep_out\":%s%s%s,%s", p->last ? "true" : "false",
+		    keep_out ? "\"" : "", keep_out ? keep_out : "null", keep_out ? "\"" : "", p->terms + 1) < 0)
 		die("out of memory");
 	p->change.request = p->request;
 	task_wake_in(&l->task, left(l->until_ms, now) + OVERDUE_MS, give_up);
@@ -82,8 +139,11 @@ static void ask(struct passing *p, bool keep_out)
 
 static void gates_open(struct looking *l, bool known)
 {
+	struct passing *p = passing_of(l);
+	const char *line = p->asked ? NULL : find_line(l->task.keeper, l->gates);
+
 	(void)known;
-	ask(passing_of(l), false);
+	ask(p, line ? "full" : NULL);
 }
 
 /* Shut: but the token may have its pass already, and then that is the answer, whatever the gate. */
@@ -95,7 +155,7 @@ static bool gates_shut(struct looking *l, const struct sight *sight)
 	p->outsiders = sight->state == SIGHT_BLOCKED ? or_die(strdup(sight->facts)) : NULL;
 	if (p->asked)
 		return false;
-	ask(p, p->outsiders);
+	ask(p, p->outsiders ? "closed" : NULL);
 	return true;
 }
 
@@ -135,13 +195,21 @@ static void ask_anew(uv_timer_t *timer)
 		task_wake_in(&p->looking.task, OUTAGE_MS, ask_anew);
 }
 
+/* Refused because there is no room, or because others are in line for it. */
+static void stand_in_line(struct passing *p, const char *body)
+{
+	cJSON *told = body ? cJSON_Parse(body) : NULL;
+	const char *gate = json_text(told, "full_at");
+
+	line_up(p, gate ? gate : find_line(p->looking.task.keeper, p->looking.gates));
+	cJSON_Delete(told);
+}
+
 /* Refused for now: goes on waiting, unless its time was over before it asked. */
 static void stand(struct passing *p, enum outcome outcome, const char *body)
 {
 	struct looking *l = &p->looking;
 
-	if (outcome == OUTCOME_FULL)
-		l->rests_until_ms = uv_now(l->task.keeper->loop) + REST_MS;
 	if (!p->last)
 		looking_stay(l);
 	else if (p->outsiders && outcome == OUTCOME_CLOSED)
@@ -161,6 +229,10 @@ static void passed(struct change *change, enum outcome outcome, const char *body
 	task_sleep(&l->task);
 	l->under_way = false;
 	p->asked = outcome != OUTCOME_UNAVAILABLE;
+	if (outcome == OUTCOME_FULL && l->waits)
+		stand_in_line(p, body);
+	else
+		line_up(p, NULL);
 	if (!l->task.call)
 		let_go(p, outcome);
 	else if (k->leaving && !granted)
@@ -175,7 +247,9 @@ static void passed(struct change *change, enum outcome outcome, const char *body
 		looking_finish(l, outcome, body, outcome == OUTCOME_UNAVAILABLE ? task_unreachable : NULL);
 }
 
-static const struct looking_kind kind = { .open = gates_open, .shut = gates_shut, .release = release };
+static const struct looking_kind kind = {
+	.open = gates_open, .shut = gates_shut, .stands_behind = stands_behind, .release = release
+};
 
 static int64_t least(int64_t a, int64_t b)
 {

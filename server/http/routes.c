@@ -10,7 +10,7 @@
 #include "http/route.h"
 
 #define ENDINGS "opened|released|expired|forced|reaped|drain_timeout|abandoned|taken_over|failed"
-#define EVENT_KINDS ENDINGS "|closed|draining|queued|passed|renewed|contested|frozen|settings"
+#define EVENT_KINDS ENDINGS "|closed|draining|queued|passed|overrun|renewed|contested|frozen|settings"
 #define LIMIT \
 	{ \
 		"limit", PARAM_NUMBER, "limit", 0, 1, 1000, NULL \

@@ -2,8 +2,9 @@
 -- Of the roles that a pass plays at its gates only 'pass' wants locks and is waited for.
 
 -- digest gates holder reason url job ttl_ms, claim, the number of the request, inside (digest of the token that it acts under),
--- known_only; keep_out: only for a pass that the token has already; facts: whether a refusal is to show the gate: made, ok (had
--- it already), closed, full, not_found, gone, token_used, or pending: somebody may be in the way of a lock, look again.
+-- known_only; keep_out: why the token gets no new pass, but only the one that it has already; facts: whether a refusal is to show
+-- the gate: made, ok (had it already), closed, full (full_at: the gate whose limit is reached), not_found, gone, token_used, or
+-- pending: somebody may be in the way of a lock, look again.
 create or replace function deploy_gate.change_pass(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -20,8 +21,8 @@ begin
 		return;
 	end if;
 	select * into way from deploy_gate.way_in(gates, request ->> 'inside');
-	if way.refusal is null and request ->> 'keep_out' = 'true' then
-		way.refusal := 'closed';
+	if way.refusal is null and request ->> 'keep_out' is not null then
+		way.refusal := request ->> 'keep_out';
 	elsif way.refusal is null then
 		l := deploy_gate.make_pass(request, gates, way.inside, way.fence);
 		outcome := case when l.id is null then 'pending' else 'made' end;
@@ -31,6 +32,8 @@ begin
 	outcome := way.refusal;
 	if request ->> 'facts' = 'true' then
 		body := json_build_object('gate', deploy_gate.gate_json(coalesce(way.gate, gates[1]), deploy_gate.batch_now()));
+	elsif way.refusal = 'full' then
+		body := json_build_object('full_at', deploy_gate.full_gate(way.gate));
 	end if;
 end $$;
 

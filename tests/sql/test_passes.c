@@ -137,10 +137,10 @@ static void test_pass__somebody_outside_is_looked_at_first(void **state)
 	psql_run(&scene->ann, "select pg_advisory_lock(deploy_gate.key('g'))");
 	assert_pass("pending", &scene->one, "a", "g.x", "{}");
 	assert_locks(scene, &scene->one, "");
-	assert_pass("closed", &scene->one, "a", "g.x", "{\"keep_out\": true}");
+	assert_pass("closed", &scene->one, "a", "g.x", "{\"keep_out\": \"closed\"}");
 	psql_run(&scene->ann, "select pg_advisory_unlock_all()");
 	assert_pass("made", &scene->one, "a", "g.x", "{}");
-	assert_pass("made", &scene->one, "a", "g.x", "{\"keep_out\": true}");
+	assert_pass("made", &scene->one, "a", "g.x", "{\"keep_out\": \"closed\"}");
 }
 
 static void test_pass__what_lost_its_lock_to_somebody_outside_is_contested(void **state)
