@@ -186,7 +186,11 @@ void keeper_change(struct keeper *k, struct call *call, enum change_kind kind, c
 
 void keeper_post(struct keeper *k, enum change_kind kind, char *request, void (*done)(struct keeper *))
 {
-	change_start(k, NULL, kind, request)->then = done;
+	struct asking *asking = change_start(k, NULL, kind, request);
+
+	asking->was_up = true;
+	asking->until_ms = UINT64_MAX;
+	asking->then = done;
 }
 
 /* The same request, for gates that are known only; takes it. */

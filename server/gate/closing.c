@@ -194,9 +194,16 @@ static void stand(struct closing *c, enum outcome outcome, const char *body)
 static void let_go(struct closing *c, enum outcome outcome)
 {
 	if (outcome == OUTCOME_OK || outcome == OUTCOME_MADE || !outcome_row(outcome)->status ||
-		outcome == OUTCOME_DRAINING)
+		outcome == OUTCOME_DRAINING || outcome == OUTCOME_UNAVAILABLE)
 		unclaim(c);
 	finish(c, OUTCOME_UNAVAILABLE, NULL, task_leaving);
+}
+
+/* PostgreSQL is not back in time. Whatever is claimed for us is not wanted any more, which is said once it is. */
+static void lose(struct closing *c)
+{
+	unclaim(c);
+	finish(c, OUTCOME_UNAVAILABLE, NULL, task_unreachable);
 }
 
 /* From the second time on it says so: then it does not take the claim from a request that came later with the same token. */
@@ -230,8 +237,10 @@ static void asked(struct change *change, enum outcome outcome, const char *body)
 		stand(c, outcome, body);
 	else if (outcome == OUTCOME_UNAVAILABLE && c->was_up && !k->leaving && uv_now(k->loop) < c->until_ms)
 		task_wake_in(&c->task, OUTAGE_MS, time_came);
+	else if (outcome == OUTCOME_UNAVAILABLE)
+		lose(c);
 	else
-		finish(c, outcome, body, outcome == OUTCOME_UNAVAILABLE ? task_unreachable : NULL);
+		finish(c, outcome, body, NULL);
 }
 
 void closing_start(struct keeper *k, struct call *call, char *request)

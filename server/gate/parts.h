@@ -103,7 +103,7 @@ extern const char task_unreachable[];		/* the sentence for UNAVAILABLE */
 extern const char task_unknown[];
 extern const char task_leaving[];
 
-/* A change that no client waits for; request is taken. done may be NULL. */
+/* A change that no client waits for, and so is asked for until it is done; request is taken. done may be NULL. */
 void keeper_post(struct keeper *, enum change_kind, char *request, void (*done)(struct keeper *));
 
 /* asking */

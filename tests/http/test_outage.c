@@ -150,6 +150,27 @@ static void test_outage__what_comes_during_it_is_503_at_once_and_what_waits_goes
 	assert_answer(wait, 200, NULL);
 }
 
+/* A close whose time was over during it leaves a place in the queue that somebody may come back for, but not for ever. */
+static void test_outage__a_close_that_gave_up_during_it_keeps_its_place_for_a_while_only(void **state)
+{
+	struct outage *o = *state;
+	struct stage *stage = &o->stage;
+	struct ask *queued;
+
+	assert_answer(post(stage, "/v1/gates/place/close", "ttl=10m"), 201, NULL);
+	queued = http_begin(&stage->http, &stage->one, "POST /v1/gates/place/close", "wait=1h&timeout=2s");
+	await_deploys(stage, "place", 1);
+	cluster_stop(&o->cluster, "immediate");
+	http_finish(queued);
+	assert_answer(queued, 503, "unavailable");
+	cluster_start_again(&o->cluster);
+	meet_again(o);
+	await_ready(stage, &stage->one);
+	await_ready(stage, &stage->two);
+	psql_until(&stage->admin,
+		"select unclaimed_at is not null from deploy_gate.lease where gates = '{place}' and state = 'queued'");
+}
+
 /* Nobody could renew while it was away: an outage of over 5 s does not count against a time to live. */
 static void test_outage__does_not_count_against_a_ttl(void **state)
 {
@@ -181,6 +202,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_outage__a_restart_of_postgresql_loses_nothing),
 		cmocka_unit_test(test_outage__what_comes_during_it_is_503_at_once_and_what_waits_goes_on),
+		cmocka_unit_test(test_outage__a_close_that_gave_up_during_it_keeps_its_place_for_a_while_only),
 		cmocka_unit_test(test_outage__does_not_count_against_a_ttl),
 	};
 
