@@ -78,9 +78,9 @@ int cmd_deploy(struct client *client)
 
 	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
-	} else if (nested.is_pass && nested.inside) {
-		code = report_end(&client->report, EXIT_USAGE, "usage", "cannot close %s from inside a pass of it",
-			nested.covered);
+	} else if (nested.in_way) {
+		code = report_end(&client->report, EXIT_USAGE, "usage",
+			"cannot close %s from inside a pass: it would wait for us", client->options.argument[0]);
 	} else if (!nested.todo[0]) {
 		wrap_run(client, NULL, &end);
 		code = end.code;

@@ -17,12 +17,14 @@ static void append(char list[static GATES_TEXT_MAX], const char *gate)
 	snprintf(list + size, GATES_TEXT_MAX - size, "%s%s", size ? "," : "", gate);
 }
 
-static bool is_covered(const cJSON *answer, const char *gate)
+/* Whether a gate of the outer lease is this one or above it; or with reversed, this one or below it. */
+static bool is_covered(const cJSON *answer, const char *gate, bool reversed)
 {
 	const cJSON *outer;
 
 	for (outer = client_first(answer, "gates"); outer; outer = outer->next)
-		if (cJSON_IsString(outer) && gate_covers(outer->valuestring, gate))
+		if (cJSON_IsString(outer) &&
+			(reversed ? gate_covers(gate, outer->valuestring) : gate_covers(outer->valuestring, gate)))
 			return true;
 	return false;
 }
@@ -38,7 +40,9 @@ static void sort_gates(struct nested *nested, const char *text, const cJSON *ans
 	for (unsigned i = 0; i < gates->count; i++) {
 		const char *gate = gates_name(gates, i);
 
-		append(is_covered(answer, gate) ? nested->covered : nested->rest, gate);
+		append(is_covered(answer, gate, false) ? nested->covered : nested->rest, gate);
+		nested->in_way |=
+			nested->is_pass && (is_covered(answer, gate, false) || is_covered(answer, gate, true));
 	}
 	free(gates);
 }

@@ -13,6 +13,7 @@ enum { GATES_TEXT_MAX = GATES_MAX * (GATE_NAME_MAX + 1) };
 struct nested {
 	bool inside;  /* a live outer lease covers at least one of the gates */
 	bool is_pass; /* it is a pass, not a window */
+	bool in_way;  /* of a close of these gates, which would wait for that pass */
 	struct lease outer;
 	char covered[GATES_TEXT_MAX]; /* "a,b": the gates that it covers */
 	char rest[GATES_TEXT_MAX];    /* those it does not */

@@ -1,0 +1,115 @@
+/* Commands of deploy-gate inside commands of deploy-gate, and inside what is over. By the real client against the real
+ * server. */
+#include "unit/cases.h"
+
+#include <signal.h>
+#include <stdlib.h>
+
+#include "support/run.h"
+
+/* A script of the outer command's, which calls the client $0. */
+static const struct scene {
+	const char *outer, *gates, *script;
+	int code;
+	const char *said;
+} scenes[] = {
+	/* inside a window */
+	{ "deploy", "a,b",
+		"$0 check a; $0 wait b; $0 run a.c -- true; $0 deploy b -- true; $0 close a; $0 open a; "
+		"$0 run b -- $0 check a; echo through",
+		0, "through\n" },
+	{ "deploy", "a", "$0 open a; $0 status a --json", 0, "\"state\":\"closed\"" },
+	{ "deploy", "a", "$0 open a; $0 status a", 0, "opening a is left to the deploy that this runs in" },
+	{ "deploy", "a", "$0 run a -- $0 status a --json", 0, "\"passes\":{\"count\":1" },
+	{ "deploy", "a", "$0 run a -- sh -c 'echo ${#DEPLOY_GATE_FENCE} $DEPLOY_GATE_GATES'", 0, "1 a\n" },
+	{ "deploy", "a", "$0 run a -- $0 deploy a -- echo through", 0, "through\n" },
+	{ "deploy", "a", "$0 run a,held --wait 100ms -- echo ran", 75, "exit 75 (closed): held is closed" },
+	{ "deploy", "a", "$0 check a,held", 1, "closed\n" },
+	{ "deploy", "a", "$0 deploy a,held -- echo ran", 75, "exit 75 (held): held is closed" },
+	{ "deploy", "a", "$0 run b -- sh -c 'echo $DEPLOY_GATE_GATES'", 0, "b\n" },
+	/* inside a pass */
+	{ "run", "a", "$0 run a -- $0 status a --json", 0, "\"passes\":{\"count\":1" },
+	{ "run", "a", "$0 run a -- $0 run a.b -- $0 check a; echo through", 0, "through\n" },
+	{ "run", "a", "$0 close a", 64, "exit 64 (usage): cannot close a from inside a pass: " },
+	{ "run", "a", "$0 deploy a.b -- echo ran", 64, "exit 64 (usage): cannot close a.b from inside a pass: " },
+	{ "run", "a.b", "$0 deploy a -- echo ran", 64, "exit 64 (usage): cannot close a from inside a pass: " },
+	{ "run", "a.b", "$0 deploy b -- echo through", 0, "through\n" },
+	{ "run", "a", "$0 run a,held --wait 100ms -- echo ran", 75, "exit 75 (closed): held is closed" },
+};
+
+static void test_nested__scenes(void **state)
+{
+	const struct world *world = *state;
+	struct run run;
+
+	assert_int_equal(run_words(world, &run, WORDS("-q", "close", "held")), 0);
+	for (size_t i = 0; i < COUNT(scenes); i++) {
+		const struct scene *scene = &scenes[i];
+		int code = run_words(world, &run,
+			WORDS(scene->outer, scene->gates, "--", "sh", "-ec", scene->script, world->client));
+
+		if (code != scene->code || !strstr(run.output, scene->said))
+			fail_msg("%s: exit %d: %s", scene->script, code, run.output);
+		assert_int_equal(run_words(world, &run, WORDS("check", "a,b")), 0);
+	}
+	assert_int_equal(run_words(world, &run, WORDS("-q", "open", "held")), 0);
+}
+
+/* Commands with a token in their environment that means nothing any more. */
+static const struct stale {
+	const char *words[8];
+	int code;
+	const char *said;
+} stale[] = {
+	{ { "run", "a", "--wait", "100ms", "--", "echo", "ran" }, 75, "exit 75 (closed): " },
+	{ { "check", "a" }, 1, "closed\n" },
+	{ { "close", "a" }, 75, "exit 75 (held): " },
+	{ { "deploy", "a", "--", "echo", "ran" }, 75, "exit 75 (held): " },
+	{ { "run", "b", "--", "echo", "ran" }, 0, "ran\n" },
+};
+
+static void check_stale(const struct world *world, const char *token, const char *why)
+{
+	setenv("DEPLOY_GATE_TOKEN", token, 1);
+	for (size_t i = 0; i < COUNT(stale); i++) {
+		struct run run;
+
+		assert_int_equal(run_words(world, &run, stale[i].words), stale[i].code);
+		assert_contains(run.output, stale[i].said);
+		assert_contains(run.output, why);
+	}
+	unsetenv("DEPLOY_GATE_TOKEN");
+}
+
+/* A daemon that some deploy started is guarded like any other. */
+static void test_nested__a_lease_long_ended_opens_nothing(void **state)
+{
+	const struct world *world = *state;
+	struct run run, outer;
+	char token[64];
+
+	assert_int_equal(
+		run_words(world, &run, WORDS("deploy", "a", "--", "sh", "-c", "printf %s $DEPLOY_GATE_TOKEN")), 0);
+	assert_int_equal(run.size, 32);
+	memcpy(token, run.output, 33);
+	run_start(world, &outer, WORDS("deploy", "a", "--", SELF, "record", "QUIT"));
+	run_await(&outer, "ready\n");
+	check_stale(world, token, "DEPLOY_GATE_TOKEN is ignored: its lease has ended\n");
+	check_stale(world, "0123456789abcdef0123456789abcdef", "is ignored: the service knows no lease of it\n");
+	check_stale(world, "nonsense", "is ignored: it is no lease token\n");
+	kill(outer.pid, SIGQUIT);
+	assert_int_equal(run_finish(&outer), RECORDER_EXIT);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_nested__scenes),
+		cmocka_unit_test(test_nested__a_lease_long_ended_opens_nothing),
+	};
+	int code;
+
+	if (run_as_command(argc, argv, &code))
+		return code;
+	return cmocka_run_group_tests(tests, world_begin, world_end);
+}
