@@ -3,8 +3,8 @@
 -- digest: SHA-256 of the lease's token in hex, whose first 32 digits are the lease's id.
 
 -- digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry grace_ms takeover known_only,
--- claim, the number of the request, and again where it asked before: ok (already had), queued, gone, token_used, held, made,
--- bad_request (ttl above max), or 'settling': settle tells how it came out.
+-- claim, the number of the request, and again where it asked before: ok (already had), queued, gone, drain_timeout, token_used,
+-- held, made, bad_request (ttl above max), or 'settling': settle tells how it came out.
 create or replace function deploy_gate.change_close(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -78,6 +78,11 @@ begin
 	if l.digest <> request ->> 'digest' or l.kind <> 'window' or not (l.gates @> gates and l.gates <@ gates) then
 		outcome := 'token_used';
 		body := json_build_object('lease', deploy_gate.lease_json(l, at));
+		return;
+	elsif l.ending = 'drain_timeout' and request ? 'again' then
+		-- Not this batch ended it, but still it is how this very request comes out.
+		outcome := 'drain_timeout';
+		body := json_build_object('gate', deploy_gate.gate_json(gates[1], at));
 		return;
 	elsif l.state = 'ended' then
 		outcome := 'gone';
