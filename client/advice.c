@@ -15,6 +15,8 @@ static const struct advice {
 	{ ADVICE_IN_LINE, "--wait 30m waits in line; if that deploy is dead: `deploy-gate open ",
 		" --force --reason WHY`" },
 	{ ADVICE_TO_WAIT_INSIDE, NULL, NULL },
+	{ ADVICE_DRAIN_GOES_ON, NULL, NULL },
+	{ ADVICE_SAME_TOKEN, NULL, NULL },
 };
 
 /* What the advice is about: the gate that shuts what was asked for. */
@@ -40,7 +42,7 @@ void advice_translate(struct reply *reply, const char *gates)
 		} else {
 			*at = '\0';
 			if (at - reply->detail >= 2)
-				at[-2] = '\0'; /* the ". " before it */
+				at[-2] = '\0'; /* the stop and the blank before it */
 		}
 	}
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/die.h"
+#include "base/duration.h"
 #include "base/json.h"
 #include "clock.h"
 #include "endings.h"
@@ -198,12 +199,16 @@ static void acknowledge_event(struct keep *keep, const cJSON *lease)
 static void note_closing(struct keep *keep, const cJSON *closing)
 {
 	const char *holder = json_text(closing, "holder"), *reason = json_text(closing, "reason");
+	int64_t left_ms = json_number(closing, "deadline_in_ms", 0);
+	char left[DURATION_TEXT_MAX];
 
 	if (!cJSON_IsObject(closing))
 		return;
 	keep->closing = true;
-	snprintf(keep->why, sizeof(keep->why), "a deploy%s%.200s wants in%s%.200s%s", holder ? " by " : "",
-		holder ? holder : "", reason ? " (" : "", reason ? reason : "", reason ? ")" : "");
+	duration_say(left_ms, left);
+	snprintf(keep->why, sizeof(keep->why), "a deploy%s%.200s wants in%s%.200s%s%s%s", holder ? " by " : "",
+		holder ? holder : "", reason ? " (" : "", reason ? reason : "", reason ? ")" : "",
+		left_ms > 0 ? ", and waits for " : "", left_ms > 0 ? left : "");
 }
 
 static void note_lost(struct keep *keep, const cJSON *lease)

@@ -8,6 +8,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "base/advice.h"
 #include "base/container.h"
 #include "base/die.h"
 #include "base/json.h"
@@ -123,8 +124,7 @@ static void facts_read(struct read *read, enum outcome outcome, const char *body
 
 	if (outcome == OUTCOME_OK && asprintf(&facts, "{\"gate\":%s}", body) < 0)
 		die("out of memory");
-	finish(c, c->standing, facts,
-		c->standing == OUTCOME_DRAINING ? "this goes on for 15 s: ask again with the same token" : NULL);
+	finish(c, c->standing, facts, c->standing == OUTCOME_DRAINING ? ADVICE_DRAIN_GOES_ON : NULL);
 	free(facts);
 }
 

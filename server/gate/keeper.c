@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/advice.h"
 #include "base/die.h"
 #include "config.h"
 #include "gate/parts.h"
@@ -16,8 +17,7 @@
 enum { HAND_OVER_MS = 2000 };
 
 const char task_unreachable[] = "PostgreSQL is out of reach, so nothing is known of any gate: ask again";
-const char task_unknown[] =
-	"PostgreSQL does not answer, so it is not known whether this was done: ask again with the same token";
+const char task_unknown[] = "PostgreSQL does not answer, so it is not known whether this was done: " ADVICE_SAME_TOKEN;
 const char task_leaving[] = "this replica is leaving: ask again, or another replica";
 
 /* Tasks. */

@@ -284,7 +284,7 @@ static void test_keep__hears_that_a_deploy_wants_in(void **state)
 	static const struct act acts[] = { { ATTACH,
 						   STREAM EVENT("attached", AT("2")) EVENT("closing",
 							   AT("2") ",\"closing\":{\"holder\":\"ann\",\"reason\":"
-								   "\"release 42\",\"deadline_in_ms\":1}"),
+								   "\"release 42\",\"deadline_in_ms\":90000}"),
 						   EVENT("stop", AT("2") ",\"closing\":{\"holder\":\"ann\"}"), 200,
 						   false },
 		{ NULL } };
@@ -294,7 +294,7 @@ static void test_keep__hears_that_a_deploy_wants_in(void **state)
 	begin(&service, acts);
 	GO_ON_UNTIL(&service, keep->closing);
 	assert_false(service.keep.stop);
-	assert_string_equal(service.keep.why, "a deploy by ann wants in (release 42)");
+	assert_string_equal(service.keep.why, "a deploy by ann wants in (release 42), and waits for 1m 30s");
 	GO_ON_UNTIL(&service, keep->stop);
 	end(&service);
 }
