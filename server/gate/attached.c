@@ -33,7 +33,8 @@ bool line_read(const char **text, struct line *line)
 	if (end < word)
 		return false;
 	length = strcspn(word, " ");
-	snprintf(line->id, sizeof(line->id), "%s", *text);
+	memcpy(line->id, *text, LEASE_ID_LEN);
+	line->id[LEASE_ID_LEN] = 0;
 	line->standing = standing_of(word, length);
 	line->lease = word + length + 1;
 	line->size = (size_t)(end - line->lease);
@@ -73,7 +74,8 @@ static void part(struct attached *a)
 
 	tdelete(a, &all->by_id, compare_ids);
 	TAILQ_REMOVE(&all->list, a, entry);
-	all->due &= !TAILQ_EMPTY(&all->list);
+	all->count--;
+	all->due &= all->count > 0;
 	waiters_part(a->task.keeper->waiters, &a->waiter);
 }
 
@@ -161,6 +163,7 @@ static void list(struct attached *a)
 	a->waiter = (struct waiter){ .gates = a->gates, .below = true, .wake = wake };
 	waiters_join(k->waiters, &a->waiter);
 	TAILQ_INSERT_TAIL(&k->attachments->list, a, entry);
+	k->attachments->count++;
 	or_die(tsearch(a, &k->attachments->by_id, compare_ids));
 }
 

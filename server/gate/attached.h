@@ -35,8 +35,9 @@ TAILQ_HEAD(attached_list, attached);
 /* All that are attached here. */
 struct attachments {
 	struct keeper *keeper;
-	struct attached_list list;
+	struct attached_list list;	/* those come first that were not asked for longest */
 	void *by_id;			/* the same: a tree of search.h */
+	unsigned count;
 	uv_timer_t timer;
 	struct change round;
 	char *request;			/* of the round under way, or NULL */

@@ -13,8 +13,8 @@
 enum {
 	ROUND_MS = 2000,
 	ROUND_MAX = 1000,		/* leases renewed by one change */
-	REST_FACTOR = 4,		/* between two rounds it rests for so many times as long as the first took … */
-	REST_MAX_MS = 200		/* … but no longer, so that hints by the dozen are not a round each */
+	REST_FACTOR = 4,		/* after a change it rests for so many times as long as that took … */
+	REST_MAX_MS = 200		/* … but no longer, so that hints by the dozen are not a change each */
 };
 
 static void on_timer(uv_timer_t *);
@@ -23,7 +23,7 @@ void rounds_plan(struct attachments *all)
 {
 	uint64_t now = uv_now(all->keeper->loop), at = all->full_at_ms;
 
-	if (all->request || all->keeper->gone || (TAILQ_EMPTY(&all->list) && !all->broken))
+	if (all->request || all->keeper->gone || (!all->count && !all->broken))
 		return;
 	if (all->due && all->rest_until_ms < at)
 		at = all->rest_until_ms;
@@ -52,27 +52,42 @@ static char *request_of(cJSON *streams)
 	return text;
 }
 
-/* Those that are due, as far as one change takes them: they are asked for from now on. */
+static void ask_for(struct attached *a, cJSON *streams)
+{
+	struct attachments *all = a->task.keeper->attachments;
+
+	a->due = false;
+	a->asked = true;
+	json_add_text(streams, a->id, a->stream);
+	TAILQ_REMOVE(&all->list, a, entry);
+	TAILQ_INSERT_TAIL(&all->list, a, entry);
+}
+
+/* Those that are due, as far as one change takes them. */
 static char *request_due(struct attachments *all)
 {
 	cJSON *streams = or_die(cJSON_CreateObject());
-	struct attached *a;
-	int count = 0;
+	struct attached *next;
+	int room = ROUND_MAX;
 
 	all->due = false;
-	TAILQ_FOREACH(a, &all->list, entry)
-	{
-		if (!a->due)
-			continue;
-		if (count++ == ROUND_MAX) {
-			all->due = true;
-			break;
-		}
-		a->due = false;
-		a->asked = true;
-		json_add_text(streams, a->id, a->stream);
+	for (struct attached *a = TAILQ_FIRST(&all->list); a && !all->due; a = next) {
+		next = TAILQ_NEXT(a, entry);
+		if (a->due && room-- > 0)
+			ask_for(a, streams);
+		else
+			all->due = a->due;
 	}
 	return request_of(streams);
+}
+
+/* How long to leave the writer to others: where one change does not take all, half a round at most is spent so. */
+static uint64_t rest_ms(const struct attachments *all, uint64_t took_ms)
+{
+	uint64_t most = ROUND_MS / 2 / (1 + all->count / ROUND_MAX), rest = REST_FACTOR * took_ms;
+
+	most = most < REST_MAX_MS ? most : REST_MAX_MS;
+	return rest < most ? rest : most;
 }
 
 /* Those asked for of whom nothing was said: either they are not there any more, or nothing is known. */
@@ -95,7 +110,7 @@ static void settle_rest(struct attachments *all, enum outcome outcome)
 static void came_out(struct change *change, enum outcome outcome, const char *body)
 {
 	struct attachments *all = container_of(change, struct attachments, round);
-	uint64_t now = uv_now(all->keeper->loop), rest = REST_FACTOR * (now - all->began_ms);
+	uint64_t now = uv_now(all->keeper->loop);
 	struct line line;
 
 	while (outcome == OUTCOME_OK && body && line_read(&body, &line)) {
@@ -110,7 +125,7 @@ static void came_out(struct change *change, enum outcome outcome, const char *bo
 	settle_rest(all, outcome);
 	free(all->request);
 	all->request = NULL;
-	all->rest_until_ms = now + (rest < REST_MAX_MS ? rest : REST_MAX_MS);
+	all->rest_until_ms = now + rest_ms(all, now - all->began_ms);
 	rounds_plan(all);
 }
 
@@ -170,7 +185,7 @@ static void on_timer(uv_timer_t *timer)
 	}
 	if (all->broken)
 		tell_broken(all);
-	if (all->due && uv_now(timer->loop) >= all->rest_until_ms && !TAILQ_EMPTY(&all->list))
+	if (all->due && uv_now(timer->loop) >= all->rest_until_ms && all->count)
 		send_round(all);
 	else
 		rounds_plan(all);
