@@ -1,0 +1,296 @@
+#include "support/trade_check.h"
+
+#include "unit/cases.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* One run of a command. ended_ns is INT64_MAX while no line says how it ended. */
+struct stay {
+	const struct player *player;
+	const char *lease;
+	int64_t began_ns, ended_ns;
+	enum trade_event how;
+	bool overrun;
+};
+
+/* A client, and how its command fared. */
+struct player {
+	const struct trade_line *asked;
+	int64_t waits_ns;	/* since when the service knows that it waits; at first: when it was started */
+	bool exited;
+	long long code, drained_ms;
+	unsigned stays, complete, overruns;
+};
+
+struct check {
+	struct player *players;
+	struct stay *stays;
+	size_t player_count, stay_count;
+	struct trade_findings *found;
+};
+
+const char *trade_rule_says(enum trade_rule rule)
+{
+	static const char *const says[] = {
+		[RULE_INSIDE] = "a job ran inside a window",
+		[RULE_WINDOWS] = "two windows that conflict were closed at once",
+		[RULE_ONCE] = "not run exactly once",
+		[RULE_EXIT] = "ended with another code than 0",
+		[RULE_STARVED] = "a job let too many windows pass",
+		[RULE_DRAIN] = "a deploy did not close within its drain",
+	};
+
+	return says[rule];
+}
+
+static void add_line(char *text, size_t room, const char *what, const char *about, long long number)
+{
+	size_t size = strlen(text);
+
+	snprintf(text + size, room - size, "%s: %s (%lld)\n", what, about, number);
+}
+
+static void fault(struct check *check, enum trade_rule rule, const char *about, long long number)
+{
+	struct trade_findings *found = check->found;
+
+	found->broken[rule]++;
+	add_line(found->faults, sizeof(found->faults), trade_rule_says(rule), about, number);
+}
+
+/* A fault between two runs; its number is for how many ms. */
+static void fault_of_two(struct check *check, enum trade_rule rule, const struct stay *a, const struct stay *b)
+{
+	int64_t from_ns = a->began_ns > b->began_ns ? a->began_ns : b->began_ns,
+		until_ns = a->ended_ns < b->ended_ns ? a->ended_ns : b->ended_ns;
+	char about[192];
+
+	snprintf(about, sizeof(about), "%s of %s and %s of %s", a->player->asked->name, a->player->asked->gates,
+		b->player->asked->name, b->player->asked->gates);
+	fault(check, rule, about, (until_ns - from_ns) / 1000000);
+}
+
+/* From lines to runs. */
+
+static struct player *player_of(struct check *check, const struct trade_line *line)
+{
+	for (size_t i = 0; i < check->player_count; i++) {
+		struct player *player = &check->players[i];
+
+		if (player->asked->is_deploy == line->is_deploy && strcmp(player->asked->name, line->name) == 0)
+			return player;
+	}
+	fail_msg("%s was never asked for", line->name);
+	return NULL;
+}
+
+static struct stay *stay_of(struct check *check, const struct trade_line *line)
+{
+	for (size_t i = 0; i < check->stay_count; i++)
+		if (strcmp(check->stays[i].lease, line->mark) == 0)
+			return &check->stays[i];
+	fail_msg("%s: nothing began in lease %s", line->name, line->mark);
+	return NULL;
+}
+
+static void begin_stay(struct check *check, struct player *player, const struct trade_line *line)
+{
+	for (size_t i = 0; i < check->stay_count; i++)
+		if (strcmp(check->stays[i].lease, line->mark) == 0) {
+			fault(check, RULE_ONCE, line->name, line->number);
+			return;
+		}
+	player->stays++;
+	check->stays[check->stay_count++] = (struct stay){
+		.player = player, .lease = line->mark, .began_ns = line->ns, .ended_ns = INT64_MAX, .how = TRADE_BEGAN
+	};
+}
+
+static void end_stay(struct check *check, struct player *player, const struct trade_line *line)
+{
+	struct stay *stay = stay_of(check, line);
+
+	stay->ended_ns = line->ns;
+	stay->how = line->event;
+	player->complete += line->event == TRADE_ENDED;
+}
+
+static void note_line(struct check *check, const struct trade_line *line)
+{
+	struct player *player;
+
+	if (line->event == TRADE_ASKED) {
+		check->players[check->player_count++] = (struct player){ .asked = line, .waits_ns = line->ns };
+		return;
+	}
+	player = player_of(check, line);
+	switch (line->event) {
+	case TRADE_SHUT:
+		player->waits_ns = line->ns;
+		break;
+	case TRADE_BEGAN:
+		begin_stay(check, player, line);
+		break;
+	case TRADE_EXITED:
+		player->exited = true;
+		player->code = line->number;
+		break;
+	case TRADE_OVERRUN:
+		stay_of(check, line)->overrun = true;
+		player->overruns++;
+		break;
+	case TRADE_DRAINED:
+		player->drained_ms = line->number;
+		break;
+	default:
+		end_stay(check, player, line);
+	}
+}
+
+/* The rules. */
+
+static bool overlap(const struct stay *a, const struct stay *b)
+{
+	return a->began_ns < b->ended_ns && b->began_ns < a->ended_ns;
+}
+
+static bool has_terms(const struct player *player, const char *terms)
+{
+	return strcmp(player->asked->mark, terms) == 0;
+}
+
+static void check_window_and_job(struct check *check, const struct stay *window, const struct stay *job)
+{
+	if (!trade_shuts(window->player->asked->gates, job->player->asked->gates) || !overlap(window, job))
+		return;
+	if (!job->overrun || !has_terms(window->player, TERMS_PROCEED))
+		fault_of_two(check, RULE_INSIDE, job, window);
+}
+
+static void check_windows(struct check *check, const struct stay *one, const struct stay *other)
+{
+	if (trade_conflicts(one->player->asked->gates, other->player->asked->gates) && overlap(one, other))
+		fault_of_two(check, RULE_WINDOWS, one, other);
+}
+
+static void check_pairs(struct check *check)
+{
+	for (const struct stay *a = check->stays; a < check->stays + check->stay_count; a++)
+		for (const struct stay *b = check->stays; b < a; b++) {
+			bool both = a->player->asked->is_deploy && b->player->asked->is_deploy;
+
+			if (both)
+				check_windows(check, a, b);
+			else if (a->player->asked->is_deploy || b->player->asked->is_deploy)
+				check_window_and_job(check, a->player->asked->is_deploy ? a : b,
+					a->player->asked->is_deploy ? b : a);
+			else if (a->player == b->player && overlap(a, b))
+				fault_of_two(check, RULE_ONCE, b, a);
+		}
+}
+
+/* Whether a run that did not come to its end was to be run again. */
+static bool may_go_again(const struct stay *stay)
+{
+	if (stay->how == TRADE_CUT)
+		return has_terms(stay->player, TERMS_RERUN);
+	return stay->how == TRADE_BROKE && stay->overrun && has_terms(stay->player, TERMS_FRAGILE);
+}
+
+static void check_stay(struct check *check, const struct stay *stay)
+{
+	struct trade_findings *found = check->found;
+
+	if (stay->how != TRADE_ENDED && !may_go_again(stay))
+		fault(check, RULE_ONCE, stay->player->asked->name, stay->how);
+	if (stay->overrun)
+		add_line(found->overrun, sizeof(found->overrun), stay->player->asked->name, stay->lease,
+			stay->ended_ns == INT64_MAX ? -1 : (stay->ended_ns - stay->began_ns) / 1000000);
+	found->runs_again += stay->how != TRADE_ENDED;
+	found->runs_overrun += stay->overrun;
+}
+
+/* How many windows were in its way from when it waited until it ran. */
+static unsigned windows_let_pass(const struct check *check, const struct player *player)
+{
+	struct stay wait = { .began_ns = player->waits_ns, .ended_ns = INT64_MAX };
+	const struct trade_line *asked = player->asked;
+	unsigned count = 0;
+
+	for (const struct stay *s = check->stays; s < check->stays + check->stay_count; s++)
+		if (s->player == player && s->began_ns < wait.ended_ns)
+			wait.ended_ns = s->began_ns;
+	for (const struct stay *s = check->stays; s < check->stays + check->stay_count; s++)
+		if (s->player != player && s->player->asked->is_deploy && overlap(s, &wait))
+			count += asked->is_deploy ? trade_conflicts(s->player->asked->gates, asked->gates)
+						  : trade_shuts(s->player->asked->gates, asked->gates);
+	return count;
+}
+
+static void check_job(struct check *check, const struct player *player)
+{
+	struct trade_findings *found = check->found;
+	unsigned windows = windows_let_pass(check, player);
+	bool is_queued = strncmp(player->asked->name, PHASE_QUEUE, strlen(PHASE_QUEUE)) == 0;
+
+	found->jobs++;
+	found->jobs_behind += windows > 0;
+	if (player->stays > player->asked->number)
+		fault(check, RULE_ONCE, player->asked->name, player->stays);
+	if (!is_queued)
+		return;
+	if (windows > WINDOWS_AT_MOST)
+		fault(check, RULE_STARVED, player->asked->name, windows);
+	if (windows > found->most_windows)
+		found->most_windows = windows;
+}
+
+static void check_deploy(struct check *check, const struct player *player)
+{
+	struct trade_findings *found = check->found;
+
+	found->windows++;
+	found->windows_behind += windows_let_pass(check, player) > 0;
+	found->windows_drained += player->drained_ms > 0;
+	if (has_terms(player, TERMS_PROCEED))
+		return;
+	if (player->drained_ms > player->asked->number)
+		fault(check, RULE_DRAIN, player->asked->name, player->drained_ms);
+	if (player->drained_ms > found->longest_drain_ms)
+		found->longest_drain_ms = player->drained_ms;
+}
+
+static void check_player(struct check *check, const struct player *player)
+{
+	if (player->complete != 1)
+		fault(check, RULE_ONCE, player->asked->name, player->complete);
+	if (!player->exited || player->code != 0)
+		fault(check, RULE_EXIT, player->asked->name, player->exited ? player->code : -1);
+	if (player->asked->is_deploy)
+		check_deploy(check, player);
+	else
+		check_job(check, player);
+}
+
+void trade_check(const struct trade_history *history, struct trade_findings *found)
+{
+	struct check check = {
+		.players = calloc(history->count + 1, sizeof(*check.players)),
+		.stays = calloc(history->count + 1, sizeof(*check.stays)),
+		.found = found,
+	};
+
+	*found = (struct trade_findings){ .jobs = 0 };
+	assert_true(check.players && check.stays);
+	for (size_t i = 0; i < history->count; i++)
+		note_line(&check, &history->lines[i]);
+	check_pairs(&check);
+	for (size_t i = 0; i < check.stay_count; i++)
+		check_stay(&check, &check.stays[i]);
+	for (size_t i = 0; i < check.player_count; i++)
+		check_player(&check, &check.players[i]);
+	free(check.players);
+	free(check.stays);
+}
