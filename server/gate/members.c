@@ -80,7 +80,8 @@ static void registered(struct flight *flight, bool arrived)
 	if (flight->failed) {
 		session_drop(m->session, m->why);
 	} else if (m->seat == SEAT_LOCKS && !m->number) {
-		log_write(m->keeper->log, LOG_INFO, "session_waits", "why", m->why, NULL);
+		log_write(m->keeper->log, m->waits ? LOG_DEBUG : LOG_INFO, "session_waits", "why", m->why, NULL);
+		m->waits = true;
 		uv_timer_start(&m->again, register_again, AGAIN_MS, 0);
 	} else {
 		session_serve(m->session);
@@ -129,6 +130,7 @@ static void lost(void *context)
 	struct member *m = context;
 
 	uv_timer_stop(&m->again);
+	m->waits = false;
 	if (m->seat == SEAT_LOCKS)
 		batch_halt(m->keeper->batch);
 	keeper_nudge(m->keeper);

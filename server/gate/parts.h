@@ -49,6 +49,7 @@ struct member {
 	struct flight registration;
 	char why[SESSION_WHY_MAX];
 	int64_t number;
+	bool waits;				/* to be registered, which has been said */
 	uv_timer_t again;
 };
 
