@@ -342,6 +342,8 @@ enum outcome call_ready(struct request *request, struct fault *fault)
 
 	if (request->desk->leaving)
 		return fault_set(fault, OUTCOME_UNAVAILABLE, "this server is leaving");
+	if (request->desk->short_of_memory)
+		return fault_set(fault, OUTCOME_UNAVAILABLE, "this replica is short of memory");
 	if (!keeper_ready(request->desk->keeper, why))
 		return fault_set(fault, OUTCOME_UNAVAILABLE, "%s", why);
 	request_reply(request, OUTCOME_OK, "{\"state\":\"ready\"}");

@@ -10,6 +10,7 @@
 
 #include "base/die.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/names.h"
 #include "config.h"
 #include "http/clients.h"
@@ -169,12 +170,22 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	http->desk.resumed = true;
 }
 
+static void look_for_memory(struct desk *desk)
+{
+	bool was_short = desk->short_of_memory;
+
+	desk->short_of_memory = memory_is_short();
+	if (desk->short_of_memory != was_short)
+		log_write(desk->log, LOG_WARN, was_short ? "memory_enough" : "memory_short", NULL);
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
 	struct http *http = timer->data;
 
 	clients_sweep(&http->clients, uv_now(http->desk.loop));
 	resume_listeners(http);
+	look_for_memory(&http->desk);
 }
 
 /* As many clients as configured, if the limit of descriptors, which is raised as far as it goes, lets us. */

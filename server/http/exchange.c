@@ -120,6 +120,9 @@ static enum outcome serve(struct request *request, struct fault *fault)
 	outcome = headers_check_names(&request->headers, request->client->listener, desk->config->host_names, fault);
 	if (outcome == OUTCOME_OK)
 		outcome = find_route(request, fault);
+	if (outcome == OUTCOME_OK && desk->short_of_memory && strncmp(request->path, "/v1/", 4) == 0)
+		outcome = fault_set(
+			fault, OUTCOME_UNAVAILABLE, "this replica is short of memory: ask again, or another replica");
 	if (outcome != OUTCOME_OK)
 		return outcome;
 	params_init(&request->params, request->route->params);

@@ -43,6 +43,7 @@ struct desk {
 	unsigned lingering;		/* those that are with the keeper and not suspended */
 	bool resumed;			/* libmicrohttpd has something to do */
 	bool leaving;			/* /readyz says so; connections are not kept */
+	bool short_of_memory;		/* nothing new is begun */
 };
 
 enum place { PLACE_ARRIVING, PLACE_KEEPER, PLACE_STREAM, PLACE_ANSWERED, PLACE_ABANDONED };

@@ -2,6 +2,8 @@
 #include "support/private.h"
 
 #include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <libpq-fe.h>
 
@@ -113,12 +115,58 @@ static void test_faults__a_hint_that_is_lost_leaves_nobody_asleep(void **state)
 	signal_listeners(stage, "CONT");
 }
 
+/* Bounds the address space of a server to what it has and this much more; 0: no bound any more. */
+static void bound_memory(const struct server *server, unsigned more_mib)
+{
+	struct rlimit limit = { RLIM_INFINITY, RLIM_INFINITY };
+	unsigned long pages;
+	char path[64];
+	FILE *in;
+
+	snprintf(path, sizeof(path), "/proc/%d/statm", (int)server->pid);
+	in = fopen(path, "r");
+	assert_non_null(in);
+	assert_int_equal(fscanf(in, "%lu", &pages), 1); // NOLINT(cert-err34-c): of the kernel
+	fclose(in);
+	if (more_mib)
+		limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + ((rlim_t)more_mib << 20);
+	assert_int_equal(prlimit(server->pid, RLIMIT_AS, &limit, NULL), 0);
+}
+
+/* What is under way is brought to its end; what comes is 503 and may be asked of another. */
+static void test_faults__without_memory_nothing_new_is_begun(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *wait;
+
+	assert_answer(post(stage, "/v1/gates/faults.memory/close", "token=" TOKEN("memory")), 201, NULL);
+	wait = http_begin(&stage->http, &stage->one, "GET /v1/gates/faults.memory/wait?timeout=50s", NULL);
+	await_jobs(stage, "faults.memory", 1);
+	bound_memory(&stage->one, 16);
+	server_await(&stage->one, "event=memory_short");
+	assert_answer(get(stage, "/v1/gates/faults.memory/check"), 503, "unavailable");
+	assert_answer(post(stage, "/v1/gates/faults.other/close", NULL), 503, "unavailable");
+	assert_contains(ask_text(get(stage, "/v1/gates"), "detail"), "memory");
+	assert_answer(get(stage, "/readyz"), 503, "unavailable");
+	assert_answer(get(stage, "/healthz"), 200, NULL);
+	assert_answer(
+		http_ask(&stage->http, &stage->two, "POST /v1/gates/faults.memory/open", "token=" TOKEN("memory")), 200,
+		NULL);
+	http_finish(wait);
+	assert_answer(wait, 200, NULL);
+	bound_memory(&stage->one, 0);
+	server_await(&stage->one, "event=memory_enough");
+	assert_answer(get(stage, "/v1/gates/faults.memory/check"), 200, NULL);
+	assert_answer(get(stage, "/readyz"), 200, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		STAGE_TEST(test_faults__a_replica_that_stops_while_it_sends_is_ended),
 		STAGE_TEST(test_faults__a_replica_that_starts_meets_one_that_stopped),
 		STAGE_TEST(test_faults__somebody_outside_in_the_way_is_left_alone),
+		STAGE_TEST(test_faults__without_memory_nothing_new_is_begun),
 		PRIVATE_TEST(test_faults__a_hint_that_is_lost_leaves_nobody_asleep),
 	};
 
