@@ -1,7 +1,6 @@
-/* pass: each way it comes out, waiting, capacity, and what becomes of it when somebody dies. */
+/* pass: each way it comes out, waiting, and what becomes of it when somebody dies. */
 #include "support/stage.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 
 #include "support/cluster.h"
@@ -9,7 +8,7 @@
 /* The id of the lease of a token, in SQL. */
 #define ID_OF(word) "left(encode(sha256('" TOKEN(word) "'), 'hex'), 32)"
 
-enum { ROUNDS = 200, RIVALS = 8, BURST = 100 };
+enum { BURST = 100 };
 
 static struct ask *begin_pass(struct stage *stage, int i, const char *gates, const char *body)
 {
@@ -34,14 +33,6 @@ static void release(struct stage *stage, int i, const struct ask *pass)
 
 	http_finish(ask);
 	assert_answer(ask, 200, NULL);
-}
-
-static void limit(struct stage *stage, const char *gate, int most)
-{
-	psql_run(&stage->admin,
-		"insert into deploy_gate.gate (name, pass_limit) values ('%s', %d)"
-		" on conflict (name) do update set pass_limit = excluded.pass_limit",
-		gate, most);
 }
 
 static long long count_inside(struct stage *stage, const char *gate)
@@ -223,92 +214,6 @@ static void test_pass__its_lease_is_renewed_amended_and_ends_by_itself(void **st
 		ask_text(pass, "id")));
 }
 
-static void test_limit__is_full_until_one_leaves(void **state)
-{
-	struct stage *stage = *state;
-	struct ask *first, *second, *third;
-
-	limit(stage, "pass.full", 1);
-	first = post(stage, "/v1/gates/pass.full.x/pass", NULL);
-	assert_answer(first, 201, NULL);
-	second = post(stage, "/v1/gates/pass.full.y/pass", "token=" TOKEN("full"));
-	assert_answer(second, 423, "full");
-	assert_text(second, "gate.state", "full");
-	assert_contains(ask_text(second, "detail"), "pass.full.y is full");
-	assert_text(get(stage, "/v1/gates/pass.full"), "state", "full");
-	assert_number(get(stage, "/v1/gates/pass.full"), "passes.limit", 1);
-	/* It is full for passes alone. */
-	assert_answer(get(stage, "/v1/gates/pass.full/check"), 200, NULL);
-	assert_answer(post(stage, "/v1/gates/pass.full/pass", "wait=200ms"), 423, "full");
-	second = begin_pass(stage, 1, "pass.full.y", "wait=50s&token=" TOKEN("full"));
-	await_jobs(stage, "pass.full.y", 1);
-	third = begin_pass(stage, 1, "pass.full.z,pass.free", "wait=50s");
-	await_jobs(stage, "pass.full.z", 1);
-	release(stage, 0, first);
-	http_finish(second);
-	assert_answer(second, 201, NULL);
-	assert_false(http_done(third));
-	release(stage, 0, second);
-	http_finish(third);
-	assert_answer(third, 201, NULL);
-}
-
-/* Those who came first get in first; who hung up and came back with its token has kept its place. */
-static void test_limit__lets_in_by_order_of_arrival(void **state)
-{
-	struct stage *stage = *state;
-	struct ask *inside, *asks[RIVALS];
-
-	limit(stage, "pass.order", 1);
-	inside = post(stage, "/v1/gates/pass.order/pass", NULL);
-	for (int i = 0; i < RIVALS; i++) {
-		char body[80];
-
-		snprintf(body, sizeof(body), "wait=50s&token=order-%d-%s", i, TOKEN("order"));
-		asks[i] = begin_pass(stage, 0, "pass.order", body);
-		await_jobs(stage, "pass.order", i + 1);
-	}
-	http_hang_up(asks[1]);
-	asks[1] = begin_pass(stage, 0, "pass.order", "wait=50s&token=order-1-" TOKEN("order"));
-	for (int i = 0; i < RIVALS; i++) {
-		release(stage, 1, inside);
-		http_finish(asks[i]);
-		assert_answer(asks[i], 201, NULL);
-		for (int later = i + 1; later < RIVALS; later++)
-			if (http_done(asks[later]))
-				fail_msg("job %d got in behind job %d", later, i);
-		inside = asks[i];
-	}
-}
-
-static void test_limit__is_never_exceeded(void **state)
-{
-	struct stage *stage = *state;
-	enum { MOST = 3 };
-
-	limit(stage, "pass.never", MOST);
-	stage->http.together = true;
-	for (int round = 0; round < ROUNDS; round++) {
-		struct ask *asks[RIVALS];
-		int inside = 0;
-
-		for (int i = 0; i < RIVALS; i++)
-			asks[i] = begin_pass(stage, i + round, i % 3 ? "pass.never.x" : "pass.never,pass.beside", "");
-		for (int i = 0; i < RIVALS; i++) {
-			http_finish(asks[i]);
-			inside += asks[i]->status == 201;
-			if (asks[i]->status != 201)
-				assert_answer(asks[i], 423, "full");
-		}
-		assert_int_equal(inside, MOST);
-		for (int i = 0; i < RIVALS; i++)
-			if (asks[i]->status == 201)
-				release(stage, i, asks[i]);
-		http_forget(&stage->http);
-	}
-	stage->http.together = false;
-}
-
 static void test_hangup__of_a_pass_that_waits_lets_nobody_in(void **state)
 {
 	struct stage *stage = *state;
@@ -444,9 +349,6 @@ static int main_group(void)
 		cmocka_unit_test(test_pass__waits_behind_somebody_outside_who_lines_up),
 		cmocka_unit_test(test_pass__of_a_gate_nobody_knows_is_404_where_they_must_be_known),
 		cmocka_unit_test(test_pass__its_lease_is_renewed_amended_and_ends_by_itself),
-		cmocka_unit_test(test_limit__is_full_until_one_leaves),
-		cmocka_unit_test(test_limit__lets_in_by_order_of_arrival),
-		cmocka_unit_test(test_limit__is_never_exceeded),
 		cmocka_unit_test(test_hangup__of_a_pass_that_waits_lets_nobody_in),
 		cmocka_unit_test(test_hangup__before_the_answer_ends_the_pass_after_15_s),
 		cmocka_unit_test(test_inside__a_deploy_lets_its_own_jobs_in_at_any_server),

@@ -1,0 +1,136 @@
+/* limit: no more jobs inside than there may be, and in the order in which they came. */
+#include "support/stage.h"
+
+#include <stdio.h>
+
+enum { ROUNDS = 200, RIVALS = 8 };
+
+static struct ask *begin_pass(struct stage *stage, int i, const char *gates, const char *body)
+{
+	char request[160];
+
+	snprintf(request, sizeof(request), "POST /v1/gates/%s/pass", gates);
+	return http_begin(&stage->http, i % 2 ? &stage->two : &stage->one, request, "%s", body);
+}
+
+static struct ask *begin_release(struct stage *stage, int i, const struct ask *pass)
+{
+	char request[160];
+
+	snprintf(request, sizeof(request), "POST /v1/leases/%s/release", ask_text(pass, "id"));
+	return http_begin(
+		&stage->http, i % 2 ? &stage->two : &stage->one, request, "token=%s", ask_text(pass, "token"));
+}
+
+static void release(struct stage *stage, int i, const struct ask *pass)
+{
+	struct ask *ask = begin_release(stage, i, pass);
+
+	http_finish(ask);
+	assert_answer(ask, 200, NULL);
+}
+
+static void limit(struct stage *stage, const char *gate, int most)
+{
+	psql_run(&stage->admin,
+		"insert into deploy_gate.gate (name, pass_limit) values ('%s', %d)"
+		" on conflict (name) do update set pass_limit = excluded.pass_limit",
+		gate, most);
+}
+
+static void test_limit__is_full_until_one_leaves(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *first, *second, *third;
+
+	limit(stage, "pass.full", 1);
+	first = post(stage, "/v1/gates/pass.full.x/pass", NULL);
+	assert_answer(first, 201, NULL);
+	second = post(stage, "/v1/gates/pass.full.y/pass", "token=" TOKEN("full"));
+	assert_answer(second, 423, "full");
+	assert_text(second, "gate.state", "full");
+	assert_contains(ask_text(second, "detail"), "pass.full.y is full");
+	assert_text(get(stage, "/v1/gates/pass.full"), "state", "full");
+	assert_number(get(stage, "/v1/gates/pass.full"), "passes.limit", 1);
+	/* It is full for passes alone. */
+	assert_answer(get(stage, "/v1/gates/pass.full/check"), 200, NULL);
+	assert_answer(post(stage, "/v1/gates/pass.full/pass", "wait=200ms"), 423, "full");
+	second = begin_pass(stage, 1, "pass.full.y", "wait=50s&token=" TOKEN("full"));
+	await_jobs(stage, "pass.full.y", 1);
+	third = begin_pass(stage, 1, "pass.full.z,pass.free", "wait=50s");
+	await_jobs(stage, "pass.full.z", 1);
+	release(stage, 0, first);
+	http_finish(second);
+	assert_answer(second, 201, NULL);
+	assert_false(http_done(third));
+	release(stage, 0, second);
+	http_finish(third);
+	assert_answer(third, 201, NULL);
+}
+
+/* Those who came first get in first; who hung up and came back with its token has kept its place. */
+static void test_limit__lets_in_by_order_of_arrival(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *inside, *asks[RIVALS];
+
+	limit(stage, "pass.order", 1);
+	inside = post(stage, "/v1/gates/pass.order/pass", NULL);
+	for (int i = 0; i < RIVALS; i++) {
+		char body[80];
+
+		snprintf(body, sizeof(body), "wait=50s&token=order-%d-%s", i, TOKEN("order"));
+		asks[i] = begin_pass(stage, 0, "pass.order", body);
+		await_jobs(stage, "pass.order", i + 1);
+	}
+	http_hang_up(asks[1]);
+	asks[1] = begin_pass(stage, 0, "pass.order", "wait=50s&token=order-1-" TOKEN("order"));
+	for (int i = 0; i < RIVALS; i++) {
+		release(stage, 1, inside);
+		http_finish(asks[i]);
+		assert_answer(asks[i], 201, NULL);
+		for (int later = i + 1; later < RIVALS; later++)
+			if (http_done(asks[later]))
+				fail_msg("job %d got in behind job %d", later, i);
+		inside = asks[i];
+	}
+}
+
+static void test_limit__is_never_exceeded(void **state)
+{
+	struct stage *stage = *state;
+	enum { MOST = 3 };
+
+	limit(stage, "pass.never", MOST);
+	stage->http.together = true;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct ask *asks[RIVALS];
+		int inside = 0;
+
+		for (int i = 0; i < RIVALS; i++)
+			asks[i] = begin_pass(stage, i + round, i % 3 ? "pass.never.x" : "pass.never,pass.beside", "");
+		for (int i = 0; i < RIVALS; i++) {
+			http_finish(asks[i]);
+			inside += asks[i]->status == 201;
+			if (asks[i]->status != 201)
+				assert_answer(asks[i], 423, "full");
+		}
+		assert_int_equal(inside, MOST);
+		for (int i = 0; i < RIVALS; i++)
+			if (asks[i]->status == 201)
+				release(stage, i, asks[i]);
+		http_forget(&stage->http);
+	}
+	stage->http.together = false;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_limit__is_full_until_one_leaves),
+		cmocka_unit_test(test_limit__lets_in_by_order_of_arrival),
+		cmocka_unit_test(test_limit__is_never_exceeded),
+	};
+
+	return cmocka_run_group_tests(tests, stage_setup, stage_teardown);
+}

@@ -1,0 +1,321 @@
+/* Windows that find passes inside, in the rows: how they wait, what they do when nobody leaves, what they let in themselves. */
+#include "support/scene.h"
+
+#include <stdio.h>
+
+#define HOUR "interval '1 hour'"
+
+#define assert_pass(wanted, replica, letter, gates, more)                                                              \
+	assert_string_equal(replica_pass(replica, letter, gates, more), wanted)
+#define assert_close(wanted, replica, letter, gates, more)                                                             \
+	assert_string_equal(replica_close(replica, letter, gates, more), wanted)
+#define assert_release(wanted, replica, letter) assert_string_equal(replica_release(replica, letter), wanted)
+
+/* A pass that acts under the token of a lease. */
+#define assert_inside(wanted, replica, letter, gates, owner)                                                           \
+	assert_string_equal(replica_change(replica, "pass", "test.token('%s', '%s') || '{\"inside\": \"%s\"}'", \
+				    letter, gates, digest(owner)), \
+		wanted)
+
+/* What test.token makes of a letter; good until the next call. */
+static const char *digest(const char *letter)
+{
+	static char text[65];
+
+	memset(text, *letter, sizeof(text) - 1);
+	return text;
+}
+
+/* The locks of a session on known gates: "g shared, g.x exclusive". */
+static void assert_locks(struct scene *scene, const struct replica *replica, const char *wanted)
+{
+	assert_value(&scene->admin, wanted,
+		"select string_agg(gate || ' ' || mode, ', ' order by gate, mode) from deploy_gate.locks where granted "
+		"and pid = %d",
+		replica->psql.pid);
+}
+
+static void assert_lease(struct scene *scene, const char *letter, const char *wanted)
+{
+	assert_value(&scene->admin, wanted,
+		"select concat_ws(' ', state, ending, case when overrun then 'overrun' end,"
+		" case when contested then 'contested' end, case when not locked and ended_at is null then 'unlocked' "
+		"end)"
+		" from deploy_gate.lease where id = repeat('%s', 32)",
+		letter);
+}
+
+/* As if a drain, or what else is due at that column, had come to its end. */
+static void let_pass(struct scene *scene, const char *column)
+{
+	psql_run(&scene->admin, "update deploy_gate.lease set %s = %s - " HOUR " where %s is not null", column, column,
+		column);
+}
+
+static void test_drain__shuts_the_door_at_once_and_closes_behind_the_last(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g.x", "{}");
+	assert_pass("made", &scene->two, "b", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g,f.y", "{}");
+	assert_lease(scene, "w", "draining unlocked");
+	assert_value(&scene->admin, "t",
+		"select expires_at is null and drain_until = created_at + interval '10 min' from deploy_gate.lease"
+		" where id = " LEASE("w"));
+	assert_locks(scene, &scene->one, "f shared, g shared, g.x shared");
+	assert_pass("closed", &scene->two, "c", "g.z", "{}");
+	assert_pass("closed", &scene->two, "c", "f.y.z", "{}");
+	assert_false(psql_true(&scene->ann, "select deploy_gate.is_open('g')"));
+	assert_release("ok", &scene->two, "b");
+	assert_close("draining", &scene->one, "w", "g,f.y", "{}");
+	assert_release("ok", &scene->one, "a");
+	assert_lease(scene, "w", "closed");
+	assert_locks(scene, &scene->one, "f shared, f.y exclusive, g exclusive");
+	assert_close("made", &scene->one, "w", "g,f.y", "{\"claim\": 2}");
+	assert_value(&scene->admin, "draining closed",
+		"select string_agg(kind, ' ' order by id) from deploy_gate.event where gate = 'g' and lease = " LEASE(
+			"w"));
+}
+
+/* Whichever batch takes the last one out tells the window's owner, who alone tries its locks. */
+static void test_drain__the_last_to_leave_elsewhere_tells_the_owner(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->two, "a", "g.x", "{}");
+	assert_pass("made", &scene->two, "b", "g.x", "{}");
+	assert_close("draining", &scene->one, "w", "g", "{}");
+	assert_release("ok", &scene->two, "a");
+	assert_value(&scene->two.psql, "", "select string_agg(lease, ',') from settled where what = 'changed'");
+	assert_release("ok", &scene->two, "b");
+	assert_value(&scene->two.psql, "g", "select string_agg(lease, ',') from settled where what = 'changed'");
+	assert_lease(scene, "w", "draining unlocked");
+	replica_change(&scene->one, "tick", "'{\"touch\": [\"g\"]}'");
+	assert_lease(scene, "w", "closed");
+}
+
+static void test_drain__abort_opens_the_gate_again(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g.x,g,f", "{}");
+	let_pass(scene, "drain_until");
+	/* Another's deadline is nothing to tick for: only the owner does something about it. */
+	replica_sweep(&scene->two);
+	assert_value(&scene->two.psql, "t", "select key > 500000 from settled where what = 'next'");
+	assert_lease(scene, "w", "draining unlocked");
+	replica_sweep(&scene->one);
+	assert_lease(scene, "w", "ended drain_timeout");
+	assert_locks(scene, &scene->one, "g shared");
+	assert_pass("made", &scene->two, "b", "g.x", "{}");
+	assert_close("gone", &scene->one, "w", "g.x,g,f", "{}");
+}
+
+static void test_drain__of_no_time_is_over_at_once(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g", "{}");
+	assert_close("drain_timeout", &scene->one, "w", "g", "{\"drain_ms\": 0}");
+	assert_close("made", &scene->one, "v", "g", "{\"drain_ms\": 0, \"on_drain\": \"proceed\"}");
+	assert_lease(scene, "a", "inside overrun");
+}
+
+static void test_drain__proceed_closes_over_those_inside(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g.x,h", "{}");
+	assert_pass("made", &scene->two, "b", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g", "{\"on_drain\": \"proceed\"}");
+	let_pass(scene, "drain_until");
+	/* The other replica has to drop its lock first. */
+	assert_close("draining", &scene->one, "w", "g", "{}");
+	assert_lease(scene, "a", "inside overrun");
+	assert_lease(scene, "b", "inside overrun");
+	replica_change(&scene->two, "tick", "'{\"touch\": [\"g\"]}'");
+	assert_locks(scene, &scene->two, "");
+	assert_close("made", &scene->one, "w", "g", "{\"claim\": 2}");
+	assert_locks(scene, &scene->one, "g exclusive");
+	/* An overrun pass never counts again, and still ends as any other. */
+	assert_string_equal(replica_end(&scene->one, "w", "g"), "ok");
+	assert_close("made", &scene->one, "v", "h", "{}");
+	assert_release("ok", &scene->one, "a");
+	assert_lease(scene, "a", "ended released overrun");
+	assert_value(&scene->admin, "2",
+		"select count(*) from deploy_gate.event where kind = 'overrun' and gate like 'g%%'");
+}
+
+static void test_drain__stop_tells_them_and_proceeds_10_s_later(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g", "{\"on_drain\": \"stop\"}");
+	let_pass(scene, "drain_until");
+	replica_sweep(&scene->one);
+	assert_lease(scene, "a", "inside");
+	assert_value(&scene->admin, "t",
+		"select bool_and(stop_at between now() - interval '9 s' and now())"
+		" and max(drain_until) = max(stop_at) + interval '10 s' from deploy_gate.lease");
+	assert_value(&scene->one.psql, "t", "select key between 5000 and 10000 from settled where what = 'next'");
+	replica_sweep(&scene->one);
+	assert_lease(scene, "w", "draining unlocked");
+	let_pass(scene, "drain_until");
+	replica_sweep(&scene->one);
+	assert_lease(scene, "a", "inside overrun");
+	assert_lease(scene, "w", "closed");
+}
+
+static void test_drain__ends_by_force_and_lets_jobs_in_again(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g", "{}");
+	assert_string_equal(replica_change(&scene->two, "force_open",
+				    "jsonb_build_object('gate', 'g', 'by', 'me', 'reason', 'stuck')"),
+		"ok");
+	assert_lease(scene, "w", "ended forced");
+	assert_pass("made", &scene->two, "b", "g", "{}");
+	assert_close("gone", &scene->one, "w", "g", "{}");
+}
+
+static void test_drain__outlives_its_client_for_15_s(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g", "{}");
+	replica_change(&scene->one, "unclaim", "test.token('w', 'g')");
+	assert_close("draining", &scene->two, "w", "g", "{\"claim\": 2}");
+	replica_change(&scene->two, "unclaim", "test.token('w', 'g') || '{\"claim\": 2}'");
+	assert_release("ok", &scene->one, "a");
+	assert_lease(scene, "w", "closed");
+	let_pass(scene, "unclaimed_at");
+	replica_tick(&scene->two);
+	assert_lease(scene, "w", "ended abandoned");
+}
+
+static void test_drain__that_nobody_waits_for_any_more_opens_the_gate(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g", "{}");
+	assert_close("draining", &scene->two, "w", "g", "{}");
+	psql_run(&scene->admin,
+		"update deploy_gate.session set stamped_at = stamped_at - interval '6 s' where number = %lld",
+		scene->two.number);
+	replica_tick(&scene->one);
+	let_pass(scene, "unclaimed_at");
+	replica_tick(&scene->one);
+	assert_lease(scene, "w", "ended abandoned");
+	assert_pass("made", &scene->one, "b", "g", "{}");
+}
+
+static void test_drain__an_outage_does_not_count(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g", "{\"on_drain\": \"stop\", \"drain_ms\": 1000}");
+	let_pass(scene, "drain_until");
+	replica_sweep(&scene->one);
+	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = stamped_at - " HOUR);
+	psql_run(&scene->admin,
+		"update deploy_gate.lease set drain_until = drain_until - " HOUR ", stop_at = stop_at - " HOUR
+		", expires_at = expires_at - " HOUR);
+	replica_sweep(&scene->one);
+	assert_lease(scene, "w", "draining unlocked");
+	assert_value(&scene->admin, "t",
+		"select bool_and(stop_at > now() - interval '1 min') and bool_or(drain_until > now()) from "
+		"deploy_gate.lease");
+}
+
+static void test_inside__a_window_lets_its_own_jobs_in(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "w", "g", "{}");
+	assert_inside("made", &scene->two, "a", "g.x", "w");
+	assert_locks(scene, &scene->two, "");
+	assert_lease(scene, "a", "inside");
+	assert_inside("closed", &scene->two, "b", "g.x", "v");
+	assert_inside("made", &scene->two, "b", "g.x,h.y", "w");
+	assert_locks(scene, &scene->two, "h shared, h.y shared");
+	/* Of other gates it changes nothing. */
+	assert_inside("made", &scene->two, "c", "h", "w");
+	assert_close("draining", &scene->one, "v", "h", "{}");
+	assert_inside("closed", &scene->two, "d", "g,h", "w");
+}
+
+static void test_inside__becomes_an_ordinary_pass_with_the_end_of_its_window(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "w", "g", "{}");
+	assert_inside("made", &scene->one, "a", "g.x", "w");
+	assert_inside("made", &scene->two, "b", "g.y", "w");
+	replica_decide(&scene->one, "open", "test.token('w', 'g')");
+	assert_lease(scene, "a", "inside");
+	assert_lease(scene, "b", "inside unlocked");
+	assert_value(&scene->one.psql, "g,g.y",
+		"select string_agg(lease, ',' order by lease) from settled where what = 'changed'");
+	replica_drop(&scene->one);
+	assert_locks(scene, &scene->one, "g shared, g.x shared");
+	replica_change(&scene->two, "tick", "'{\"touch\": [\"g.y\"]}'");
+	assert_lease(scene, "b", "inside");
+	assert_locks(scene, &scene->two, "g shared, g.y shared");
+	assert_close("draining", &scene->two, "v", "g", "{}");
+}
+
+static void test_inside__a_token_whose_window_is_over_changes_nothing(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "w", "g", "{}");
+	assert_string_equal(replica_end(&scene->one, "w", "g"), "ok");
+	assert_close("made", &scene->one, "v", "g", "{}");
+	assert_inside("closed", &scene->one, "a", "g", "w");
+	assert_close("queued", &scene->one, "u", "g", "{\"wait_ms\": 60000}");
+	assert_inside("closed", &scene->one, "a", "g", "u");
+}
+
+static void test_takeover__drains_what_the_other_let_in(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "w", "g", "{}");
+	assert_inside("made", &scene->one, "a", "g", "w");
+	assert_close("draining", &scene->one, "v", "g", "{\"takeover\": true}");
+	assert_lease(scene, "w", "ended taken_over");
+	assert_false(psql_true(&scene->ann, "select pg_try_advisory_lock_shared(deploy_gate.key('g'))"));
+	assert_release("ok", &scene->one, "a");
+	assert_lease(scene, "v", "closed");
+	assert_close("made", &scene->one, "u", "g", "{\"takeover\": true}");
+	assert_lease(scene, "v", "ended taken_over");
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		SCENE_TEST(test_drain__shuts_the_door_at_once_and_closes_behind_the_last),
+		SCENE_TEST(test_drain__the_last_to_leave_elsewhere_tells_the_owner),
+		SCENE_TEST(test_drain__abort_opens_the_gate_again),
+		SCENE_TEST(test_drain__of_no_time_is_over_at_once),
+		SCENE_TEST(test_drain__proceed_closes_over_those_inside),
+		SCENE_TEST(test_drain__stop_tells_them_and_proceeds_10_s_later),
+		SCENE_TEST(test_drain__ends_by_force_and_lets_jobs_in_again),
+		SCENE_TEST(test_drain__outlives_its_client_for_15_s),
+		SCENE_TEST(test_drain__that_nobody_waits_for_any_more_opens_the_gate),
+		SCENE_TEST(test_drain__an_outage_does_not_count),
+		SCENE_TEST(test_inside__a_window_lets_its_own_jobs_in),
+		SCENE_TEST(test_inside__becomes_an_ordinary_pass_with_the_end_of_its_window),
+		SCENE_TEST(test_inside__a_token_whose_window_is_over_changes_nothing),
+		SCENE_TEST(test_takeover__drains_what_the_other_let_in),
+	};
+
+	return cmocka_run_group_tests(tests, scene_group_setup, scene_group_teardown);
+}
