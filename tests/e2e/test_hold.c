@@ -1,5 +1,5 @@
-/* What becomes of a command whose lease is lost, or of which nothing is heard; of a place in the queue that is
- * given up; and of commands inside commands. By the real client against the real server. */
+/* What becomes of a command whose lease is lost, or of which nothing is heard; and of a place in the queue that is given
+ * up. By the real client against the real server. */
 #include "unit/cases.h"
 
 #include <signal.h>
@@ -111,19 +111,6 @@ static void test_waiting__time_in_the_queue_is_no_silence(void **state)
 	assert_contains(waiter.output, "ran\n");
 }
 
-static void test_nested__the_outer_lease_is_enough(void **state)
-{
-	static const char script[] =
-		"gate=$0; $gate check a; $gate wait b; $gate run a.c -- true; $gate deploy b -- true\n"
-		"$gate close a; $gate open a; $gate run b -- $gate check a; echo through";
-	const struct world *world = *state;
-	struct run run;
-
-	assert_int_equal(run_words(world, &run, WORDS("deploy", "a,b", "--", "sh", "-ec", script, world->client)), 0);
-	assert_contains(run.output, "through\n");
-	assert_int_equal(run_words(world, &run, WORDS("check", "a,b")), 0);
-}
-
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -133,7 +120,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_child__goes_on_in_silence_if_asked_to),
 		cmocka_unit_test(test_waiting__an_interruption_gives_the_place_up),
 		cmocka_unit_test(test_waiting__time_in_the_queue_is_no_silence),
-		cmocka_unit_test(test_nested__the_outer_lease_is_enough),
 	};
 	int code;
 
