@@ -119,6 +119,7 @@ static void test_again__nor_what_somebody_ends(void **state)
 /* A pass that runs out while its wrapper is cut off, so that a deploy may have been there meanwhile. */
 static void test_again__what_lost_its_pass_is(void **state)
 {
+	static const char script[] = ONCE_DONE "sleep 30";
 	const struct world *world = *state;
 	struct proxy proxy;
 	struct run job, look;
@@ -128,8 +129,7 @@ static void test_again__what_lost_its_pass_is(void **state)
 	snprintf(file, sizeof(file), "%s/file", world->place);
 	proxy_start(&proxy, url);
 	run_start(world, &job,
-		WORDS("run", "a", "--url", proxy.url, "--ttl", "2s", "--tries", "2", "--", "sh", "-c",
-			ONCE_DONE "sleep 30", file));
+		WORDS("run", "a", "--url", proxy.url, "--ttl", "2s", "--tries", "2", "--", "sh", "-c", script, file));
 	run_await(&job, "ready\n");
 	proxy_cut(&proxy);
 	do

@@ -66,6 +66,7 @@ static const struct death {
 	{ { "run", "a", "--", "no-such-command" }, "deploy-gate: exit 127 (not found): no-such-command:", 127 },
 	{ { "deploy", "a", "--", "no-such-command" }, "deploy-gate: exit 127 (not found): no-such-command:", 127 },
 	{ { "run", "a", "--", "/etc/passwd" }, "deploy-gate: exit 126 (cannot run): /etc/passwd:", 126 },
+	{ { "run", "a", "--", "/tmp" }, "deploy-gate: exit 126 (cannot run): /tmp: Permission denied", 126 },
 	{ { "run", "-E9", "a", "--", "/etc/passwd" }, "deploy-gate: exit 9 (cannot run): /etc/passwd:", 9 },
 };
 

@@ -41,6 +41,26 @@ static void test_child__is_killed_when_it_does_not_end(void **state)
 	assert_in_range(now_ms() - told_ms, 500, 5000);
 }
 
+/* What still holds the pipe of the output would keep us reading. */
+static void test_child__what_it_left_running_ends_with_it(void **state)
+{
+	static const char *const scripts[] = {
+		"\"$0\" record TERM & wait",	     /* both are told */
+		"trap 'exit 0' TERM; \"$0\" record QUIT & wait", /* one does not listen, and outlives the other */
+	};
+
+	for (size_t i = 0; i < COUNT(scripts); i++) {
+		struct run run;
+
+		run_start(*state, &run,
+			WORDS("deploy", "a", "--kill-after", "700ms", "--", "sh", "-c", scripts[i], SELF));
+		run_await(&run, "ready\n");
+		force_open(*state);
+		assert_int_equal(run_finish(&run), 76);
+		assert_int_equal(run_times(&run, "got TERM\n"), 1);
+	}
+}
+
 /* A server that stands still acknowledges nothing. */
 static void test_child__is_stopped_in_silence_before_the_lease_runs_out(void **state)
 {
@@ -116,6 +136,7 @@ int main(int argc, char **argv)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_child__is_told_to_end_when_the_lease_is_lost),
 		cmocka_unit_test(test_child__is_killed_when_it_does_not_end),
+		cmocka_unit_test(test_child__what_it_left_running_ends_with_it),
 		cmocka_unit_test(test_child__is_stopped_in_silence_before_the_lease_runs_out),
 		cmocka_unit_test(test_child__goes_on_in_silence_if_asked_to),
 		cmocka_unit_test(test_waiting__an_interruption_gives_the_place_up),
