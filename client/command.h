@@ -43,6 +43,8 @@ void help_print(const struct command *);
 int cmd_check(struct client *);
 int cmd_close(struct client *);
 int cmd_deploy(struct client *);
+int cmd_explain(struct client *);
+int cmd_gate(struct client *);
 int cmd_history(struct client *);
 int cmd_open(struct client *);
 int cmd_reason(struct client *);

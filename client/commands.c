@@ -32,10 +32,8 @@
 	{ .name = "kill-after", .argument = "DURATION", .type = OPTION_DURATION, MEMBER(kill_after_ms), \
 	  .fallback = "10s", .help = (help_) }
 
-/* What says how to close. */
-#define CLOSING \
-	{ .name = "release", .argument = "TEXT", .type = OPTION_TEXT, MEMBER(release), .help = "what is deployed" }, \
-	{ .name = "link", .argument = "URL", .type = OPTION_LINK, MEMBER(link), .help = "where to read more" }, \
+/* What says how to close, and what a gate may have settings for. */
+#define TERMS \
 	{ .name = "max", .argument = "DURATION", .type = OPTION_LIFE, MEMBER(max_ms), \
 	  .help = "renewals cannot pass it; default 4h" }, \
 	{ .name = "drain", .argument = "DURATION", .type = OPTION_DURATION, MEMBER(drain_ms), \
@@ -46,6 +44,11 @@
 	  .help = "what becomes of the gate if the lease runs out; default open" }, \
 	{ .name = "grace", .argument = "DURATION", .type = OPTION_DURATION, MEMBER(grace_ms), \
 	  .help = "how much later it opens then" }
+
+#define CLOSING \
+	{ .name = "release", .argument = "TEXT", .type = OPTION_TEXT, MEMBER(release), .help = "what is deployed" }, \
+	{ .name = "link", .argument = "URL", .type = OPTION_LINK, MEMBER(link), .help = "where to read more" }, \
+	TERMS
 
 static const struct option_row global_rows[] = {
 	{ .name = "url", .argument = "URLS", .type = OPTION_PATH, MEMBER(url),
@@ -140,6 +143,21 @@ static const struct option_row history_rows[] = {
 	{ .name = "kind", .argument = "KIND", .type = OPTION_TEXT, MEMBER(kind), .help = "only events of that kind" },
 };
 
+static const struct option_row gate_rows[] = {
+	{ .name = "limit", .argument = "N", .type = OPTION_COUNT, MEMBER(limit), .help = "jobs inside at once" },
+	{ .name = "gap", .argument = "DURATION", .type = OPTION_DURATION, MEMBER(gap_ms),
+	  .help = "how long it stays open between two deploys where jobs wait; default 500ms" },
+	TTL(NULL, "how long it stays shut unless renewed; default 30m"),
+	TERMS,
+	{ .name = "reset", .type = OPTION_FLAG, MEMBER(reset), .help = "what is not named goes back to its default" },
+	REASON("why, for the history"),
+	HOLDER,
+};
+
+static const char gate_note[] =
+	"Without options shows them. --limit and --gap are the gate's, the rest is what a close has that says nothing else.\n"
+	"What is not named stays as it is. A gate whose settings were changed is known.\n";
+
 static const char remembered_note[] =
 	"The token is remembered for each gate and session (DEPLOY_GATE_SESSION, else the job of the CI, else the user)\n"
 	"in DEPLOY_GATE_STATE_DIR, XDG_STATE_HOME/deploy-gate or ~/.local/state/deploy-gate.\n";
@@ -169,6 +187,9 @@ const struct command commands[] = {
 	  { NULL, 0 }, cmd_status, NULL },
 	{ "history", "[GATE]", "what happened, the newest first", 0, 1, false, REACH_NORMAL,
 	  TABLE(history_rows), cmd_history, NULL },
+	{ "explain", "GATE", "why it is shut, who waits, who can open it, with which command", 1, 1, false, REACH_SHORT,
+	  { NULL, 0 }, cmd_explain, NULL },
+	{ "gate", "GATE", "show or change its settings", 1, 1, false, REACH_NORMAL, TABLE(gate_rows), cmd_gate, gate_note },
 	{ NULL, NULL, NULL, 0, 0, false, REACH_NORMAL, { NULL, 0 }, NULL, NULL },
 };
 

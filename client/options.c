@@ -7,7 +7,7 @@
 #include "base/duration.h"
 #include "base/names.h"
 
-enum { NUMBER_MAX = 1000, CODE_MAX = 255, PID_MAX = 4194304, NAME_MAX_BYTES = 40 };
+enum { NUMBER_MAX = 1000, COUNT_MAX = 1000000, CODE_MAX = 255, PID_MAX = 4194304, NAME_MAX_BYTES = 40 };
 
 void options_init(struct options *options)
 {
@@ -22,6 +22,7 @@ void options_init(struct options *options)
 		.max_ms = -1,
 		.drain_ms = -1,
 		.grace_ms = -1,
+		.gap_ms = -1,
 		.kill_after_ms = -1,
 	};
 }
@@ -38,6 +39,7 @@ static enum outcome read_number(
 		long long least, most;
 	} bounds[] = {
 		[OPTION_NUMBER] = { 1, NUMBER_MAX },
+		[OPTION_COUNT] = { 1, COUNT_MAX },
 		[OPTION_CODE] = { 0, CODE_MAX },
 		[OPTION_PID] = { 1, PID_MAX },
 	};
@@ -82,6 +84,7 @@ static enum outcome read_value(
 		*(bool *)member = true;
 		return OUTCOME_OK;
 	case OPTION_NUMBER:
+	case OPTION_COUNT:
 	case OPTION_CODE:
 	case OPTION_PID:
 		return read_number(text, row, name, member, fault);

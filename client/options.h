@@ -13,12 +13,12 @@ enum { ARGUMENTS_MAX = 2 };
 
 /* What was asked for. Texts point into argv or are string literals. Absent: NULL, false, or -1. */
 struct options {
-	bool help, version, json, quiet, verbose, plain_http, require_known, force, failed;
+	bool help, version, json, quiet, verbose, plain_http, require_known, force, failed, reset;
 	const char *url, *access_token_file, *token_file;
 	const char *holder, *job, *reason, *release, *link, *kind;
 	const char *on_drain, *on_expiry, *on_failure, *on_silence, *on_unreachable, *on_close, *on_lost;
 	int64_t exit_code, limit, tries, while_pid;
-	int64_t reach_ms, wait_ms, ttl_ms, max_ms, drain_ms, grace_ms, kill_after_ms;
+	int64_t reach_ms, wait_ms, ttl_ms, max_ms, drain_ms, grace_ms, gap_ms, kill_after_ms;
 	const char *argument[ARGUMENTS_MAX];
 	unsigned argument_count;
 	char **command; /* what stands behind "--", or NULL; ended by NULL */
@@ -31,6 +31,7 @@ enum option_type {
 	OPTION_PATH,	 /* const char *, unchecked */
 	OPTION_CHOICE,	 /* const char *: one of the words in the argument's name, "open|hold" */
 	OPTION_NUMBER,	 /* int64_t, 1 to 1000 */
+	OPTION_COUNT,	 /* int64_t, 1 to 1,000,000 */
 	OPTION_CODE,	 /* int64_t, 0 to 255: an exit code */
 	OPTION_PID,	 /* int64_t, from 1: a process */
 	OPTION_DURATION, /* int64_t, milliseconds, from 0 */

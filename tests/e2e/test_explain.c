@@ -1,0 +1,225 @@
+/* `explain` says for each state why, who, until when, and how it is opened; `gate` shows and changes the settings. */
+#include "unit/cases.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "support/run.h"
+
+enum { WORDS_MAX = 12, SAID_MAX = 6 };
+
+struct step {
+	const char *words[WORDS_MAX];
+	int code;
+	const char *said[SAID_MAX]; /* all in the output, in this order */
+};
+
+/* Runs a command and holds its output against the texts. */
+static void perform(const struct world *world, const struct step *step)
+{
+	struct run run;
+	int code = run_words(world, &run, step->words);
+	const char *at = run.output;
+
+	if (code != step->code)
+		fail_msg("%s %s: exit %d, not %d: %s", step->words[0], step->words[1], code, step->code, run.output);
+	for (size_t i = 0; i < SAID_MAX && step->said[i]; i++) {
+		at = strstr(at, step->said[i]);
+		if (!at)
+			fail_msg("no \"%s\", or not there, in: %s", step->said[i], run.output);
+	}
+}
+
+static void play(const struct world *world, const struct step *steps, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		perform(world, &steps[i]);
+}
+
+#define PLAY(steps) play(*state, steps, COUNT(steps))
+
+static void test_explain__an_open_gate(void **state)
+{
+	static const struct step steps[] = {
+		{ { "explain", "a" }, 0, { "a is open.\n" } },
+		{ { "explain", "never.seen" }, 0, { "never.seen is open.\n", "nobody ever closed or declared it" } },
+		{ { "explain", "--json", "a" }, 0, { "\"state\"", "\"open\"" } },
+		{ { "explain", "a,b" }, 64, { "one gate at a time" } },
+		{ { "explain" }, 64, { "deploy-gate explain wants: GATE" } },
+	};
+
+	PLAY(steps);
+}
+
+static void test_explain__a_closed_gate_and_one_below(void **state)
+{
+	static const struct step steps[] = {
+		{ { "close", "e.closed", "--reason", "new schema", "--release", "r42", "--holder", "ann@desk" }, 0,
+			{ NULL } },
+		{ { "explain", "e.closed" }, 0,
+			{ "e.closed is closed by a deploy.\n", "ann@desk (new schema), for ", "release r42",
+				"unless renewed, in 2", "ann@desk: deploy-gate open e.closed\n",
+				"deploy-gate open e.closed --force --reason" } },
+		{ { "explain", "e.closed.below" }, 0,
+			{ "e.closed.below is shut because one above it is:\n", "e.closed is closed by a deploy.",
+				"deploy-gate open e.closed\n" } },
+		{ { "explain", "e" }, 0, { "e is open.\n" } },
+		{ { "open", "e.closed" }, 0, { NULL } },
+	};
+
+	PLAY(steps);
+}
+
+static void test_explain__who_waits(void **state)
+{
+	static const struct step close[] = { { { "close", "e.queue" }, 0, { NULL } } };
+	static const struct step open[] = { { { "open", "e.queue" }, 0, { NULL } } };
+	static const struct step explained[] = {
+		{ { "explain", "e.queue" }, 0,
+			{ "in line:  bob@ci (next) for ", "waiting:  import of carl@worker since 2" } },
+	};
+	const struct world *world = *state;
+	struct run deploy, job;
+	struct psql admin;
+
+	PLAY(close);
+	run_start(world, &deploy,
+		WORDS("deploy", "e.queue", "--wait", "1m", "--holder", "bob@ci", "--reason", "next", "--", "true"));
+	run_start(world, &job, WORDS("wait", "e.queue", "--wait", "1m", "--holder", "carl@worker", "--job", "import"));
+	psql_open(&admin, &world->db, NULL);
+	psql_until(&admin,
+		"select (w #>> '{jobs,count}')::int = 1 and json_array_length(w -> 'deploys') = 1"
+		" from deploy_gate.waiting_json('e.queue', clock_timestamp()) w");
+	psql_close(&admin);
+	PLAY(explained);
+	PLAY(open);
+	assert_int_equal(run_finish(&deploy), 0);
+	assert_int_equal(run_finish(&job), 0);
+}
+
+static void test_explain__a_drain_names_who_is_inside(void **state)
+{
+	static const struct step explained[] = {
+		{ { "explain", "e.drain" }, 0,
+			{ "e.drain is draining: ", "bob@ci (next), waiting for ", "for another ",
+				"makes the deploy give up", "inside:   import of carl@worker for ",
+				"deploy-gate open e.drain --force" } },
+	};
+	static const struct step sessions[] = {
+		{ { "explain", "e.drain" }, 0, { "inside:   SQL session ", " in nightly", "pg_terminate_backend(" } },
+	};
+	const struct world *world = *state;
+	struct run deploy, job;
+	struct psql admin, nightly;
+
+	run_start(world, &job,
+		WORDS("run", "e.drain", "--holder", "carl@worker", "--job", "import", "--", SELF, "record", "TERM"));
+	run_await(&job, "ready");
+	psql_open(&admin, &world->db, NULL);
+	psql_open(&nightly, &world->db, "application_name=nightly");
+	psql_run(&nightly, "call deploy_gate.enter('e.drain', '10 s')");
+	run_start(world, &deploy, WORDS("deploy", "e.drain", "--holder", "bob@ci", "--reason", "next", "--", "true"));
+	psql_until(&admin,
+		"select exists (select from deploy_gate.lease where gates = '{e.drain}' and drain_until is not null)");
+	perform(world, &explained[0]);
+	kill(job.pid, SIGTERM);
+	run_finish(&job);
+	psql_until(&admin,
+		"select exists (select from deploy_gate.lease where gates = '{e.drain}' and state = 'draining'"
+		" and external is not null)");
+	perform(world, &sessions[0]);
+	psql_close(&nightly);
+	assert_int_equal(run_finish(&deploy), 0);
+	psql_close(&admin);
+}
+
+static void test_explain__a_plain_sql_session(void **state)
+{
+	static const struct step steps[] = {
+		{ { "explain", "e.sql" }, 0,
+			{ "e.sql is closed by plain SQL", "by:       SQL session ", " in somebody",
+				"SELECT deploy_gate.open_here('e.sql')", "psql -c \"SELECT pg_terminate_backend(" } },
+	};
+	const struct world *world = *state;
+	struct psql psql;
+
+	psql_open(&psql, &world->db, "application_name=somebody");
+	psql_run(&psql, "select pg_advisory_lock(deploy_gate.key('e.sql'))");
+	PLAY(steps);
+	psql_close(&psql);
+}
+
+static void test_explain__a_crashed_gate(void **state)
+{
+	static const struct step steps[] = {
+		{ { "-q", "deploy", "e.crash", "--on-failure", "hold", "--reason", "r43", "--", "false" }, 1,
+			{ NULL } },
+		{ { "explain", "e.crash" }, 0,
+			{ "e.crash is crashed: ", "(r43), failed ", "the next deploy takes it over",
+				"deploy-gate open e.crash --force" } },
+		{ { "open", "e.crash", "--force", "--reason", "looked" }, 0, { NULL } },
+	};
+
+	PLAY(steps);
+}
+
+static void test_explain__a_full_gate(void **state)
+{
+	static const struct step limit[] = { { { "-q", "gate", "e.full", "--limit", "1" }, 0, { NULL } } };
+	static const struct step explained[] = {
+		{ { "explain", "e.full" }, 0,
+			{ "e.full is full: ", "limit:    1\n", "import of carl",
+				"deploy-gate gate e.full --limit N" } },
+	};
+	const struct world *world = *state;
+	struct run job;
+
+	PLAY(limit);
+	run_start(world, &job,
+		WORDS("run", "e.full", "--holder", "carl", "--job", "import", "--", SELF, "record", "TERM"));
+	run_await(&job, "ready");
+	PLAY(explained);
+	kill(job.pid, SIGTERM);
+	run_finish(&job);
+}
+
+static void test_gate__shows_and_changes_what_is_named(void **state)
+{
+	static const struct step steps[] = {
+		{ { "gate", "g" }, 0, { "limit      none", "default\n", "ttl        30m", "on_drain   abort" } },
+		{ { "gate", "g", "--limit", "5", "--ttl", "20m", "--on-drain", "stop", "--reason", "a test" }, 0,
+			{ "limit      5\n", "ttl        20m\n", "drain      10m    default\n", "on_drain   stop\n" } },
+		{ { "gate", "g", "--gap", "0s", "--grace", "3s" }, 0,
+			{ "limit      5\n", "gap        0s\n", "on_drain   stop\n", "grace      3s\n" } },
+		{ { "gate", "g", "--json" }, 0, { "\"limit\"", "\"defaults\"" } },
+		{ { "history", "g", "--kind", "settings" }, 0, { "gap=0s", "limit=5", "a test" } },
+		{ { "gate", "g", "--reset", "--drain", "1m" }, 0,
+			{ "limit      none", "drain      1m\n", "grace      0s     default" } },
+		{ { "gate", "g", "--reset" }, 0, { "drain      10m    default" } },
+		{ { "-q", "gate", "g", "--max", "50m" }, 0, { NULL } },
+		{ { "gate", "g", "--ttl", "1h" }, 64, { "exit 64 (bad_request): ttl: is above max" } },
+		{ { "gate", "g", "--limit", "0" }, 64, { "--limit wants a number from 1 to 1000000" } },
+		{ { "gate", "g,h" }, 64, { "one gate at a time" } },
+	};
+
+	PLAY(steps);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_explain__an_open_gate),
+		cmocka_unit_test(test_explain__a_closed_gate_and_one_below),
+		cmocka_unit_test(test_explain__who_waits),
+		cmocka_unit_test(test_explain__a_drain_names_who_is_inside),
+		cmocka_unit_test(test_explain__a_plain_sql_session),
+		cmocka_unit_test(test_explain__a_crashed_gate),
+		cmocka_unit_test(test_explain__a_full_gate),
+		cmocka_unit_test(test_gate__shows_and_changes_what_is_named),
+	};
+	int code;
+
+	if (run_as_command(argc, argv, &code))
+		return code;
+	return cmocka_run_group_tests(tests, world_begin, world_end);
+}
