@@ -18,8 +18,11 @@ static const struct command {
 	{ "waiters", "PORT WAITERS PID",
 		"MB of PID before and with them; ms from open to the last answer and to the median", 3,
 		scenes_waiters },
-	{ "handover", "PORT TIMES", "ms from open to the answer of the close behind it: median, 99th percentile", 2,
-		scenes_handover },
+	{ "handover", "PORT TIMES CONNINFO",
+		"ms from open to the answer of the close behind it, median and p99; the same between sessions", 3,
+		handover_deploys },
+	{ "inside", "PORT JOBS TIMES CONNINFO", "the same, to all of the jobs that wait having their passes", 4,
+		handover_jobs },
 };
 
 enum { COMMANDS = sizeof(commands) / sizeof(*commands) };

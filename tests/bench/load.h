@@ -12,7 +12,8 @@ enum { TOKEN_LEN = 32 };
 void rates_checks(uint16_t port, char **arguments);
 void rates_cycles(uint16_t port, char **arguments);
 void scenes_waiters(uint16_t port, char **arguments);
-void scenes_handover(uint16_t port, char **arguments);
+void handover_deploys(uint16_t port, char **arguments);
+void handover_jobs(uint16_t port, char **arguments);
 
 /* A number among the arguments, or the end. */
 double load_number(const char *argument);

@@ -32,6 +32,12 @@ function report_rate(name, title, beside,    ratio) {
 		median(name, 4), beside, median(name, 5), median(name, 6), median(name, 7), ratio, verdict(name, ratio)
 }
 
+# From an open to those it was in the way of.
+function report_handover(name, whom) {
+	printf "%s: %.2f ms from open to %s, p99 %.2f; between sessions %.2f, p99 %.2f%s\n", name, median(name, 2), whom,
+		median(name, 3), median(name, 4), median(name, 5), verdict(name, median(name, 2))
+}
+
 /^#/ { next }
 FILENAME ~ /floors$/ { kind[$1] = $2; bound[$1] = $3; next }
 {
@@ -53,7 +59,7 @@ END {
 	printf "\nwaiters: %.0f MB before, %.0f MB with them%s\n", first("waiters", 2), with, verdict("memory", with)
 	printf "waiters: %.0f ms from open to the last answer, %.0f ms to the median%s\n", last, median("waiters", 5),
 		verdict("waiters-last", last)
-	printf "handover: %.2f ms from open to the answer of the close behind it, p99 %.2f ms\n", median("handover", 2),
-		median("handover", 3)
+	report_handover("handover", "the answer of the close behind it")
+	report_handover("inside", "the last of 100 jobs having its pass")
 	exit failed
 }
