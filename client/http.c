@@ -14,9 +14,9 @@
 #include "clock.h"
 #include "urls.h"
 
-/* A stream's buffer is small: of a process that stands still the service soon cannot get rid of its events, and so learns
- * of it. */
-enum { BODY_MAX = 16 << 20, CONNECT_MS = 3000, STREAM_BUFFER = 4096 };
+/* A stream's buffer is as small as can be: of a process that stands still the service soon cannot get rid of its events,
+ * and so learns of it. */
+enum { BODY_MAX = 16 << 20, CONNECT_MS = 3000, STREAM_BUFFER = 1024 };
 
 struct http {
 	struct http_terms terms;
