@@ -18,7 +18,7 @@
 #include "pg/session.h"
 #include "pg/turns.h"
 
-enum { DEADLINE_MS = 10000, LATE_MS = 3000, BEGIN_AGAIN_MS = 20 };
+enum { DEADLINE_MS = 10000, LATE_MS = 3000, AGAIN_MS = 20 };
 
 struct batch {
 	struct batch_terms terms;
@@ -46,6 +46,12 @@ static void pause_over(uv_timer_t *timer)
 
 	b->pausing = false;
 	batch_send(b);
+}
+
+static void pause_briefly(struct batch *b)
+{
+	b->pausing = true;
+	uv_timer_start(&b->pause, pause_over, AGAIN_MS, 0);
 }
 
 static void after_landed(void *context, struct aftermath *after, bool failed)
@@ -166,26 +172,28 @@ static void note_settled(struct batch *b, const PGresult *rows, int i)
 /* What says nothing about the changes: somebody was in the way of begin. */
 static bool passes(const char *sqlstate)
 {
-	const char *const passing[] = { "55P03", "40P01", "40001" };
-
-	for (size_t i = 0; i < sizeof(passing) / sizeof(*passing); i++)
-		if (strcmp(sqlstate, passing[i]) == 0)
-			return true;
-	return false;
+	return *sqlstate && strstr("55P03 40P01 40001", sqlstate);
 }
 
-static void note_trouble(struct batch *b, const char *statement, const PGresult *result)
+/* PostgreSQL's table of locks is one for all, and whoever fills it gives it back at some time. */
+static bool is_full(const PGresult *result)
+{
+	return strcmp(result_sqlstate(result), "53200") == 0;
+}
+
+static void note_trouble(struct batch *b, unsigned index, const PGresult *result)
 {
 	const char *sqlstate = result_sqlstate(result);
+	const char *statement = index == 0 ? "begin" : b->cursor ? b->cursor->statement : "settle";
 
 	if (PQresultStatus(result) != PGRES_FATAL_ERROR)
 		return;
-	b->trouble = passes(sqlstate) ? BEGIN_FAILED : CHANGE_FAILED;
+	b->trouble = passes(sqlstate) || (index == 0 && is_full(result)) ? BEGIN_FAILED : CHANGE_FAILED;
 	log_write(b->terms.log, b->trouble == BEGIN_FAILED ? LOG_INFO : LOG_ERROR, "batch_failed", "statement",
 		statement, "sqlstate", sqlstate, "why", result_message(result), NULL);
 	if (strcmp(sqlstate, "DG001") == 0)
 		session_drop(b->terms.session, "superseded by another session");
-	if (strcmp(sqlstate, "53200") == 0 && b->aboard.first)
+	if (is_full(result) && b->aboard.first)
 		b->aboard.first->outcome = OUTCOME_TOO_MANY;
 }
 
@@ -203,7 +211,7 @@ static void batch_result(struct flight *flight, unsigned index, const PGresult *
 	struct batch *b = container_of(flight, struct batch, flight);
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		note_trouble(b, index == 0 ? "begin" : b->cursor ? b->cursor->statement : "settle", result);
+		note_trouble(b, index, result);
 	} else if (index > b->boarded) {
 		for (int i = 0; i < PQntuples(result); i++)
 			note_settled(b, result, i);
@@ -236,7 +244,9 @@ static void rolled_back(struct batch *b)
 	struct change *only = b->aboard.first;
 
 	aftermath_clear(b->composing);
-	b->doubt = b->everything = true;
+	/* Where begin failed, nothing behind it was tried. */
+	b->doubt |= b->trouble == CHANGE_FAILED;
+	b->everything = true;
 	if (b->trouble == CHANGE_FAILED && only && !only->next && only->alone) {
 		if (only->outcome != OUTCOME_TOO_MANY)
 			only->outcome = OUTCOME_INTERNAL;
@@ -254,8 +264,7 @@ static void rolled_back(struct batch *b)
 	if (b->trouble == BEGIN_FAILED) {
 		if (!b->held_up_since_ms)
 			b->held_up_since_ms = b->flight.due_ms - b->flight.deadline_ms;
-		b->pausing = true;
-		uv_timer_start(&b->pause, pause_over, BEGIN_AGAIN_MS, 0);
+		pause_briefly(b);
 	}
 }
 
@@ -304,6 +313,7 @@ static void audit_result(struct flight *flight, unsigned index, const PGresult *
 	struct batch *b = container_of(flight, struct batch, audit);
 
 	(void)index;
+	b->trouble = is_full(result) ? BEGIN_FAILED : CHANGE_FAILED;
 	if (PQresultStatus(result) != PGRES_TUPLES_OK)
 		return;
 	account_clear(b->terms.account);
@@ -316,11 +326,13 @@ static void audited(struct flight *flight, bool arrived)
 	struct batch *b = container_of(flight, struct batch, audit);
 
 	b->in_flight = false;
-	b->doubt = false;
-	if (arrived && flight->failed)
-		session_drop(b->terms.session, "the locks held could not be read");
-	else
+	b->doubt = arrived && flight->failed;
+	if (!b->doubt)
 		batch_send(b);
+	else if (b->trouble == BEGIN_FAILED)
+		pause_briefly(b);
+	else
+		session_drop(b->terms.session, "the locks held could not be read");
 }
 
 static void send_audit(struct batch *b, const char *number)

@@ -67,7 +67,8 @@ static void read_result(struct flight *flight, unsigned index, const PGresult *r
 	if (PQresultStatus(result) != PGRES_TUPLES_OK || PQntuples(result) != 1) {
 		log_write(r->log, LOG_ERROR, "read_failed", "statement", r->first->statement, "sqlstate",
 			result_sqlstate(result), "why", result_message(result), NULL);
-		r->outcome = OUTCOME_INTERNAL;
+		/* Class 53: it has not enough of something, for a while. */
+		r->outcome = strncmp(result_sqlstate(result), "53", 2) == 0 ? OUTCOME_UNAVAILABLE : OUTCOME_INTERNAL;
 		return;
 	}
 	r->outcome = outcome_of_word(cell_text(result, 0, 0));

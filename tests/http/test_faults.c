@@ -160,6 +160,44 @@ static void test_faults__without_memory_nothing_new_is_begun(void **state)
 	assert_answer(get(stage, "/readyz"), 200, NULL);
 }
 
+/* PostgreSQL has one table of locks for all, and anybody can fill it. Nothing is done meanwhile, and nothing is lost. */
+static void test_faults__a_full_table_of_locks_passes(void **state)
+{
+	static const char held[] =
+		"select pid from deploy_gate.locks where gate = 'faults.kept' and mode = 'exclusive'";
+	struct private_stage *own = *state;
+	struct stage *stage = &own->stage;
+	int64_t deadline_ns = clock_ns() + 50000000000;
+	struct psql hog;
+	struct ask *close;
+	int pid;
+
+	psql_run(&stage->admin, "alter system set max_locks_per_transaction = 10");
+	psql_close(&stage->admin);
+	cluster_restart(&own->cluster, "fast");
+	psql_open(&stage->admin, &stage->db, NULL);
+	while (get(stage, "/readyz")->status != 200)
+		http_forget(&stage->http);
+	assert_answer(post(stage, "/v1/gates/faults.kept/close", "ttl=10m"), 201, NULL);
+	pid = (int)psql_number(&stage->admin, held);
+	psql_open(&hog, &stage->db, NULL);
+	assert_string_equal(
+		psql_state(&hog, "select pg_advisory_lock(key) from generate_series(1, 100000) key"), "53200");
+	close = post(stage, "/v1/gates/faults.full/close", "timeout=1s&token=" TOKEN("full"));
+	if (close->status != 429)
+		assert_answer(close, 503, "unavailable");
+	assert_answer(get(stage, "/v1/gates/faults.kept/check"), 503, "unavailable");
+	assert_answer(get(stage, "/v1/gates/faults.kept"), 503, "unavailable");
+	psql_close(&hog);
+	do
+		close = post(stage, "/v1/gates/faults.full/close", "timeout=1s&token=" TOKEN("full"));
+	while (clock_ns() < deadline_ns && (close->status == 429 || close->status == 503));
+	if (close->status != 200)
+		assert_answer(close, 201, NULL);
+	assert_answer(get(stage, "/v1/gates/faults.kept/check"), 423, "closed");
+	assert_int_equal(psql_number(&stage->admin, held), pid);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +205,7 @@ int main(void)
 		STAGE_TEST(test_faults__a_replica_that_starts_meets_one_that_stopped),
 		STAGE_TEST(test_faults__somebody_outside_in_the_way_is_left_alone),
 		STAGE_TEST(test_faults__without_memory_nothing_new_is_begun),
+		PRIVATE_TEST(test_faults__a_full_table_of_locks_passes),
 		PRIVATE_TEST(test_faults__a_hint_that_is_lost_leaves_nobody_asleep),
 	};
 
