@@ -28,6 +28,7 @@ static enum standing standing_of(const char *word, size_t length)
 bool line_read(const char **text, struct line *line)
 {
 	const char *end = strchrnul(*text, '\n'), *word = *text + LEASE_ID_LEN + 1;
+	char *lease;
 	size_t length;
 
 	if (end < word)
@@ -36,7 +37,8 @@ bool line_read(const char **text, struct line *line)
 	memcpy(line->id, *text, LEASE_ID_LEN);
 	line->id[LEASE_ID_LEN] = 0;
 	line->standing = standing_of(word, length);
-	line->lease = word + length + 1;
+	line->ttl_ms = strtoull(word + length, &lease, 10);
+	line->lease = lease + 1;
 	line->size = (size_t)(end - line->lease);
 	*text = *end ? end + 1 : end;
 	return true;
@@ -134,6 +136,7 @@ void attached_hear(struct attached *a, const struct line *line, uint64_t of_ns)
 {
 	enum standing standing = line->standing;
 
+	a->ttl_ms = line->ttl_ms;
 	if (standing != REPLACED) {
 		tell(a, words[standing == a->told ? RENEWED : standing], line, of_ns);
 		a->told = standing;
@@ -160,11 +163,10 @@ static void list(struct attached *a)
 {
 	struct keeper *k = a->task.keeper;
 
+	or_die(tsearch(a, &k->attachments->by_id, compare_ids));
 	a->waiter = (struct waiter){ .gates = a->gates, .below = true, .wake = wake };
 	waiters_join(k->waiters, &a->waiter);
-	TAILQ_INSERT_TAIL(&k->attachments->list, a, entry);
-	k->attachments->count++;
-	or_die(tsearch(a, &k->attachments->by_id, compare_ids));
+	rounds_join(a);
 }
 
 /* The lease is attached to this stream now, and to no other. */
@@ -179,6 +181,7 @@ static void stand(struct attached *a, const char *body)
 	if (before)
 		attached_finish(before);
 	a->gates = gates_of(&line);
+	a->ttl_ms = line.ttl_ms;
 	list(a);
 	tell(a, "attached", &line, a->asked_ns);
 	if (line.standing != RENEWED)
@@ -186,8 +189,6 @@ static void stand(struct attached *a, const char *body)
 	/* A hint that came while its gates were not known here may have been for it. */
 	if (k->hints != a->hints)
 		rounds_hasten(a);
-	else
-		rounds_plan(k->attachments);
 }
 
 static void came_out(struct change *change, enum outcome outcome, const char *body)

@@ -26,6 +26,7 @@ struct attached {
 	char id[LEASE_ID_LEN + 1], stream[TOKEN_MADE_LEN + 1];
 	uint64_t asked_ns, hints;	/* when the change was handed over, and how many hints had come by then */
 	enum standing told;
+	uint64_t ttl_ms;
 	bool due, asked;		/* it is to be renewed; and is in the round under way */
 	TAILQ_ENTRY(attached) entry;
 };
@@ -42,8 +43,10 @@ struct attachments {
 	struct change round;
 	char *request;			/* of the round under way, or NULL */
 	uint64_t asked_ns, began_ms;
-	uint64_t full_at_ms, rest_until_ms;
-	bool due;			/* some are, before the full round */
+	uint64_t full_at_ms;		/* when all are due */
+	uint64_t quick_at_ms;		/* when those are whose time to live is too short for that */
+	uint64_t rest_until_ms;
+	bool due;			/* some are */
 	struct cJSON *broken;		/* streams that broke, by lease, of which the rows are to be told yet; or NULL */
 };
 
@@ -51,6 +54,7 @@ struct attachments {
 struct line {
 	char id[LEASE_ID_LEN + 1];
 	enum standing standing;
+	uint64_t ttl_ms;
 	const char *lease;		/* JSON, so many bytes */
 	size_t size;
 };
@@ -69,6 +73,9 @@ void attached_stay(struct attached *);
 
 /* There is nothing more to tell: ends it. */
 void attached_finish(struct attached *);
+
+/* From now on it is renewed with the others. */
+void rounds_join(struct attached *);
 
 /* Sees to it that what is to be done next is done in time. */
 void rounds_plan(struct attachments *);

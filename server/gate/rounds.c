@@ -1,5 +1,5 @@
-/* rounds: one change renews all that are attached here, every 2 s, and at once those near a gate that was announced. What it
- * says of each is told after its commit and not before: a stream that merely stands proves nothing. */
+/* rounds: one change renews all that are attached here, every 2 s; those of short lives by themselves in between, and those near
+ * a gate that was announced at once. What it says of each is told after its commit and not before: a stream that merely stands proves nothing. */
 #include <stdlib.h>
 
 #include <cjson/cJSON.h>
@@ -12,6 +12,8 @@
 
 enum {
 	ROUND_MS = 2000,
+	PACE_PARTS = 4,			/* a lease is renewed so many times in its time to live … */
+	PACE_LEAST_MS = 100,		/* … if that is not more often than this */
 	ROUND_MAX = 1000,		/* leases renewed by one change */
 	REST_FACTOR = 4,		/* after a change it rests for so many times as long as that took … */
 	REST_MAX_MS = 200		/* … but no longer, so that hints by the dozen are not a change each */
@@ -19,9 +21,31 @@ enum {
 
 static void on_timer(uv_timer_t *);
 
+static uint64_t pace_ms(const struct attached *a)
+{
+	uint64_t pace = a->ttl_ms / PACE_PARTS;
+
+	pace = pace > PACE_LEAST_MS ? pace : PACE_LEAST_MS;
+	return pace < ROUND_MS ? pace : ROUND_MS;
+}
+
+/* One that cannot wait for the full round shortens the way to the next. */
+static void mind_pace(struct attachments *all, const struct attached *a)
+{
+	uint64_t pace = pace_ms(a), at = uv_now(all->keeper->loop) + pace;
+
+	if (pace < ROUND_MS && at < all->quick_at_ms)
+		all->quick_at_ms = at;
+}
+
+static uint64_t next_round_ms(const struct attachments *all)
+{
+	return all->quick_at_ms < all->full_at_ms ? all->quick_at_ms : all->full_at_ms;
+}
+
 void rounds_plan(struct attachments *all)
 {
-	uint64_t now = uv_now(all->keeper->loop), at = all->full_at_ms;
+	uint64_t now = uv_now(all->keeper->loop), at = next_round_ms(all);
 
 	if (all->request || all->keeper->gone || (!all->count && !all->broken))
 		return;
@@ -30,6 +54,16 @@ void rounds_plan(struct attachments *all)
 	if (all->broken && keeper_writes(all->keeper))
 		at = now;
 	uv_timer_start(&all->timer, on_timer, at > now ? at - now : 0, 0);
+}
+
+void rounds_join(struct attached *a)
+{
+	struct attachments *all = a->task.keeper->attachments;
+
+	TAILQ_INSERT_TAIL(&all->list, a, entry);
+	all->count++;
+	mind_pace(all, a);
+	rounds_plan(all);
 }
 
 void rounds_hasten(struct attached *a)
@@ -145,14 +179,22 @@ static void send_round(struct attachments *all)
 	keeper_nudge(k);
 }
 
-static void make_all_due(struct attachments *all)
+/* The time has come for all of them, or for those that cannot wait so long. */
+static void make_due(struct attachments *all)
 {
+	uint64_t now = uv_now(all->keeper->loop);
+	bool full = now >= all->full_at_ms;
 	struct attached *a;
 
-	all->full_at_ms = uv_now(all->keeper->loop) + ROUND_MS;
-	all->due = true;
+	if (full)
+		all->full_at_ms = now + ROUND_MS;
+	all->quick_at_ms = UINT64_MAX;
 	TAILQ_FOREACH(a, &all->list, entry)
-	a->due = true;
+	{
+		if (full || pace_ms(a) < ROUND_MS)
+			a->due = all->due = true;
+		mind_pace(all, a);
+	}
 }
 
 /* Nothing can be renewed now: the streams stand, and nothing is known. All are due once the session is back. */
@@ -177,8 +219,8 @@ static void on_timer(uv_timer_t *timer)
 {
 	struct attachments *all = timer->data;
 
-	if (uv_now(timer->loop) >= all->full_at_ms)
-		make_all_due(all);
+	if (uv_now(timer->loop) >= next_round_ms(all))
+		make_due(all);
 	if (!keeper_writes(all->keeper)) {
 		outlast(all);
 		return;
@@ -202,6 +244,7 @@ void rounds_start(struct keeper *k)
 	struct attachments *all = k->attachments = or_die(calloc(1, sizeof(*all)));
 
 	all->keeper = k;
+	all->quick_at_ms = UINT64_MAX;
 	TAILQ_INIT(&all->list);
 	uv_timer_init(k->loop, &all->timer);
 	all->timer.data = all;

@@ -57,12 +57,12 @@ begin
 			expires_at = case when u.expires_at is not null then least(at + deploy_gate.ms(u.ttl_ms), u.max_at) end
 		where u.id = l.id returning * into l;
 		outcome := 'ok';
-		body := (select l.id || ' ' || word || ' ' || told from deploy_gate.attached_json(l, deploy_gate.closings(array[l.id], at), at));
+		body := (select concat_ws(' ', l.id, word, l.ttl_ms, told) from deploy_gate.attached_json(l, deploy_gate.closings(array[l.id], at), at));
 	end if;
 end $$;
 
--- streams: {"<id>": "<stream>", …}: renews them all. Answers a line for each lease that there is: its id, a word, and the
--- lease. The word is replaced where it belongs to another stream, or to none, by now. A window that is not closed yet has no
+-- streams: {"<id>": "<stream>", …}: renews them all. Answers a line for each lease that there is: its id, a word, its
+-- time to live in ms, and the lease. The word is replaced where it belongs to another stream, or to none, by now. A window that is not closed yet has no
 -- expiry to move.
 create or replace function deploy_gate.change_renew_attached(request jsonb, out outcome text, out body text)
 language plpgsql as $$
@@ -75,7 +75,8 @@ begin
 	update deploy_gate.lease l set expires_at = least(at + deploy_gate.ms(l.ttl_ms), l.max_at)
 	where l.id = any (ids) and l.stream = streams ->> l.id and l.ended_at is null and l.expires_at is not null;
 	body := (
-		select string_agg(l.id || ' ' || case when l.stream = streams ->> l.id then t.word else 'replaced' end || ' ' || t.told, E'\n')
+		select string_agg(concat_ws(' ', l.id, case when l.stream = streams ->> l.id then t.word else 'replaced' end,
+			l.ttl_ms, t.told), E'\n')
 		from deploy_gate.lease l, deploy_gate.attached_json(l, closings, at) t
 		where l.id = any (ids));
 	outcome := 'ok';

@@ -67,16 +67,31 @@ static void test_attach__renews_for_as_long_as_the_stream_stands(void **state)
 	assert_string_equal(stream_text(stream, "attached", 1, "holder"), "ann");
 	assert_true(stream_true(stream, "attached", 1, "attached"));
 	/* Over several times to live. */
-	stream_await(stream, "renewed", 5);
-	for (unsigned i = 1; i <= 5; i++)
+	stream_await(stream, "renewed", 10);
+	for (unsigned i = 1; i <= 10; i++)
 		assert_in_range(stream_number(stream, "renewed", i, "expires_in_ms"), 1, 3000);
-	assert_true(stream_number(stream, "renewed", 5, "closed_ago_ms") > 6000);
+	assert_true(stream_number(stream, "renewed", 10, "closed_ago_ms") > 6000);
 	assert_null(strstr(stream->text, held.token));
 	assert_answer(get(stage, "/v1/gates/keep/check"), 423, "closed");
 	assert_true(is_so(stage, &held, "attached and expires_at > clock_timestamp()"));
 	/* That is no news for the history. */
 	assert_null(strstr(get(stage, "/v1/events?gate=keep")->text, "renewed"));
 	let_go(stage, &held);
+}
+
+/* It is renewed more often than the others, be its time to live ever so short. */
+static void test_attach__renews_a_short_life_in_time(void **state)
+{
+	struct stage *stage = *state;
+	struct held other = hold(stage, "long", "close?ttl=1m"), held = hold(stage, "short", "close?ttl=1500ms");
+	struct ask *stream = attach(stage, &stage->one, &held), *calm = attach(stage, &stage->one, &other);
+
+	stream_await(stream, "renewed", 12);
+	assert_int_equal(stream_count(stream, "lost"), 0);
+	assert_true(stream_number(stream, "renewed", 12, "closed_ago_ms") > 3000);
+	assert_true(stream_count(calm, "renewed") < 8);
+	let_go(stage, &held);
+	let_go(stage, &other);
 }
 
 /* One that does not expire yet is told of all the same, and of what becomes of it. */
@@ -364,6 +379,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attach__renews_for_as_long_as_the_stream_stands),
+		cmocka_unit_test(test_attach__renews_a_short_life_in_time),
 		cmocka_unit_test(test_attach__of_a_window_that_waits_in_line),
 		cmocka_unit_test(test_attach__tells_nothing_before_the_commit_nor_more_time_than_is_left),
 		cmocka_unit_test(test_attach__hangup_leaves_the_lease_its_time),
