@@ -41,6 +41,31 @@ static void test_attached__a_lease_lives_as_long_as_its_wrapper_and_little_longe
 	run_await(&run, "got TERM\n");
 }
 
+static void test_attached__the_pass_of_a_killed_wrapper_keeps_nobody_waiting_for_long(void **state)
+{
+	struct run run, deploy;
+	int status;
+
+	run_start(*state, &run, WORDS("run", "killed.job", "--ttl", "3s", "--", SELF, "record", "QUIT"));
+	run_await(&run, "ready\n");
+	kill(run.pid, SIGKILL);
+	assert_int_equal(waitpid(run.pid, &status, 0), run.pid);
+	assert_int_equal(run_words(*state, &deploy, WORDS("-q", "deploy", "killed", "--", "echo", "through")), 0);
+	assert_contains(deploy.output, "through\n");
+	run_await(&run, "got TERM\n");
+}
+
+static void test_attached__a_deploy_ends_before_the_max_of_its_lease(void **state)
+{
+	struct run run;
+
+	assert_int_equal(run_words(*state, &run,
+				 WORDS("deploy", "long", "--max", "4s", "--ttl", "3s", "--", SELF, "record", "TERM")),
+		76);
+	assert_contains(run.output, "got TERM\n");
+	assert_contains(run.output, "exit 76 (lost): the lease has reached its max");
+}
+
 /* Stopped for longer than its lease may live in silence, a wrapper knows nothing when it goes on. */
 static void test_attached__a_wrapper_that_stood_still_ends_its_command(void **state)
 {
@@ -136,6 +161,8 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_attached__a_lease_lives_as_long_as_its_wrapper_and_little_longer),
+		cmocka_unit_test(test_attached__the_pass_of_a_killed_wrapper_keeps_nobody_waiting_for_long),
+		cmocka_unit_test(test_attached__a_deploy_ends_before_the_max_of_its_lease),
 		cmocka_unit_test(test_attached__a_wrapper_that_stood_still_ends_its_command),
 		cmocka_unit_test(test_attached__a_network_break_of_5_s_costs_nothing),
 		cmocka_unit_test(test_attached__an_outage_longer_than_the_ttl),
