@@ -129,6 +129,11 @@ bool keeper_reads(const struct keeper *k)
 
 /* Life. */
 
+static void looks_wait(void *context)
+{
+	keeper_nudge(context);
+}
+
 static void came_out_different(void *context, const char *gates)
 {
 	ticking_hear(context, gates, false);
@@ -159,7 +164,7 @@ struct keeper *keeper_new(struct uv_loop_s *loop, const struct config *config, c
 			.context = k,
 			.changed = came_out_different,
 			.next_due = falls_due });
-	k->snapshot = snapshot_new(k->members[SEAT_READS].session, log);
+	k->snapshot = snapshot_new(k->members[SEAT_READS].session, log, looks_wait, k);
 	k->reads = reads_new(k->members[SEAT_READS].session, log);
 	k->waiters = waiters_new();
 	rounds_start(k);

@@ -40,6 +40,7 @@ struct http {
 	unsigned clients_max;
 	bool paused;				/* the listeners are, because there is no room */
 	uv_poll_t poll;				/* of libmicrohttpd's epoll descriptor */
+	uv_check_t check;
 	uv_prepare_t prepare;
 	uv_idle_t idle;				/* active while libmicrohttpd has more to do at once */
 	uv_timer_t leftover;
@@ -148,10 +149,8 @@ static void plan_round(struct http *http)
 }
 
 /* Lets libmicrohttpd do what there is to do; what it is told in one round, such as a reply, it does in the next. */
-static void on_prepare(uv_prepare_t *prepare)
+static void run(struct http *http)
 {
-	struct http *http = prepare->data;
-
 	if (!http->desk.resumed)
 		return;
 	for (int round = 0; http->desk.resumed && round < ROUNDS_AT_ONCE; round++) {
@@ -159,6 +158,19 @@ static void on_prepare(uv_prepare_t *prepare)
 		MHD_run(http->daemon);
 	}
 	plan_round(http);
+}
+
+/* Behind the events: what they answered goes out, and what arrived meanwhile is read, before more is asked of PostgreSQL, so
+ * that as much as there is goes there together. */
+static void on_check(uv_check_t *check)
+{
+	run(check->data);
+}
+
+/* Before the loop sleeps: what timers answered goes out. */
+static void on_prepare(uv_prepare_t *prepare)
+{
+	run(prepare->data);
 }
 
 static void on_readable(uv_poll_t *poll, int status, int events)
@@ -280,14 +292,16 @@ void http_start(struct http *http)
 	uv_loop_t *loop = http->desk.loop;
 
 	uv_poll_init(loop, &http->poll, MHD_get_daemon_info(http->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd);
+	uv_check_init(loop, &http->check);
 	uv_prepare_init(loop, &http->prepare);
 	uv_idle_init(loop, &http->idle);
 	uv_timer_init(loop, &http->leftover);
 	uv_timer_init(loop, &http->sweep);
 	uv_timer_init(loop, &http->drain);
-	http->poll.data = http->prepare.data = http->idle.data = http->leftover.data = http->sweep.data =
-		http->drain.data = http;
+	http->poll.data = http->check.data = http->prepare.data = http->idle.data = http->leftover.data =
+		http->sweep.data = http->drain.data = http;
 	uv_poll_start(&http->poll, UV_READABLE, on_readable);
+	uv_check_start(&http->check, on_check);
 	uv_prepare_start(&http->prepare, on_prepare);
 	uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 	for (unsigned i = 0; i < http->listener_count; i++)
@@ -328,6 +342,7 @@ static void finish(struct http *http)
 	MHD_stop_daemon(http->daemon);
 	http->daemon = NULL;
 	uv_close((uv_handle_t *)&http->poll, on_closed);
+	uv_close((uv_handle_t *)&http->check, on_closed);
 	uv_close((uv_handle_t *)&http->prepare, on_closed);
 	uv_close((uv_handle_t *)&http->idle, on_closed);
 	uv_close((uv_handle_t *)&http->leftover, on_closed);
@@ -351,7 +366,7 @@ void http_stop(struct http *http, void (*stopped)(void *), void *context)
 	http->desk.leaving = true;
 	http->stopped = stopped;
 	http->stopped_context = context;
-	http->open_handles = http->listener_count + 6;
+	http->open_handles = http->listener_count + 7;
 	for (unsigned i = 0; i < http->listener_count; i++)
 		listener_close(&http->listeners[i], on_listener_closed);
 	http->drain_from_ms = now_ms + DRAIN_LEAST_MS;
