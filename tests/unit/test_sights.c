@@ -21,8 +21,8 @@ static void set_cell(PGresult *rows, int row, int column, const char *text)
 
 static void note(struct sights *sights, const struct row *found, size_t count)
 {
-	PGresAttDesc columns[] = { { .name = "place" }, { .name = "lease" }, { .name = "free" },
-		{ .name = "known" }, { .name = "facts" } };
+	PGresAttDesc columns[] = { { .name = "place" }, { .name = "lease" }, { .name = "free" }, { .name = "known" },
+		{ .name = "facts" } };
 	PGresult *rows = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
 
 	assert_true(PQsetResultAttrs(rows, COUNT(columns), columns));
