@@ -126,6 +126,20 @@ test_readme__preamble() {
 	grep -qx 'sends invoices' out
 }
 
+# The script is killed, and what it runs goes on.
+test_readme__while_pid() {
+	begin
+	program while-pid
+	spawn ./while-pid
+	until_true grep -q first journal
+	gate_says production 'state: closed'
+	gate_says production 'window.reason: release 42'
+	kill -KILL "$spawned"
+	until_true gate_says production 'state: open'
+	expect -z "$(at last)"
+	echo 0 >go
+}
+
 curl_job() {
 	begin
 	program curl-job
