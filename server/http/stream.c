@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "http/reply.h"
 
-enum { GONE_MS = 6000, IDLE_S = 4, INTERVAL_S = 1, NS_PER_MS = 1000000 };
+enum { GONE_MS = 6000, IDLE_S = 4, INTERVAL_S = 1, BUFFER_BYTES = 8192, NS_PER_MS = 1000000 };
 
 struct unsent {
 	struct unsent *next;
@@ -31,14 +31,16 @@ struct stream {
 	bool suspended, over, broken;
 };
 
-/* Unlike a request that waits, a stream is to be noticed broken in seconds. Fails where it means nothing: on a socket file. */
-static void notice_vanished(int fd)
+/* Unlike a request that waits, a stream is to be noticed broken in seconds; and what the kernel keeps of it is old by the time
+ * that a slow client takes it. On a socket file only that means anything. */
+static void prepare_socket(int fd)
 {
-	int gone_ms = GONE_MS, idle_s = IDLE_S, interval_s = INTERVAL_S;
+	int gone_ms = GONE_MS, idle_s = IDLE_S, interval_s = INTERVAL_S, bytes = BUFFER_BYTES;
 
 	setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &gone_ms, sizeof(gone_ms));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof(idle_s));
 	setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof(interval_s));
+	setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 }
 
 struct stream *stream_new(struct MHD_Connection *connection, int fd, bool *resumed)
@@ -47,7 +49,7 @@ struct stream *stream_new(struct MHD_Connection *connection, int fd, bool *resum
 
 	stream->connection = connection;
 	stream->resumed = resumed;
-	notice_vanished(fd);
+	prepare_socket(fd);
 	return stream;
 }
 
