@@ -108,7 +108,9 @@ static void run_inside(struct job *job, const struct reply *granted)
 	if (!job->nested->inside || job->nested->is_pass)
 		inside_tell(job->client, &job->pass, granted);
 	inside_run(job->client, &job->pass, granted, &job->end);
-	if (!job->end.ended)
+	if (!job->end.wrap.started)
+		(void)lease_give_up(job->client, &job->pass, false);
+	else if (!job->end.ended)
 		release(job);
 }
 

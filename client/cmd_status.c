@@ -12,7 +12,7 @@
 #include "gates.h"
 #include "table.h"
 
-enum { COLUMNS = 8, CELL_MAX = 320, PATH_MAX_BYTES = 512 };
+enum { COLUMNS = 9, CELL_MAX = 320, PATH_MAX_BYTES = 512 };
 
 /* "4m 10s ago", "in 25m", or nothing where the member is absent. */
 static void say_time(char cell[static CELL_MAX], const cJSON *gate, const char *path, const char *format)
@@ -58,6 +58,18 @@ static void say_waiting(char cell[static CELL_MAX], const cJSON *gate)
 			deploys == 1 ? "" : "s");
 }
 
+/* How many jobs hold passes there, of how many that may. */
+static void say_inside(char cell[static CELL_MAX], const cJSON *gate)
+{
+	int64_t count = json_number(gate, "passes.count", 0), limit = json_number(gate, "passes.limit", -1);
+
+	cell[0] = '\0';
+	if (limit >= 0)
+		snprintf(cell, CELL_MAX, "%" PRId64 " of %" PRId64, count, limit);
+	else if (count)
+		snprintf(cell, CELL_MAX, "%" PRId64, count);
+}
+
 static void say_state(char cell[static CELL_MAX], const cJSON *gate)
 {
 	const char *state = json_text(gate, "state"), *by = json_text(gate, "closed_by"),
@@ -71,7 +83,7 @@ static void say_state(char cell[static CELL_MAX], const cJSON *gate)
 
 static void add_gate(struct table *table, const cJSON *gate)
 {
-	char state[CELL_MAX], holder[CELL_MAX], since[CELL_MAX], until[CELL_MAX], waiting[CELL_MAX],
+	char state[CELL_MAX], holder[CELL_MAX], since[CELL_MAX], until[CELL_MAX], inside[CELL_MAX], waiting[CELL_MAX],
 		fence[CELL_MAX] = "";
 	int64_t number = json_number(gate, "window.fence", json_number(gate, "fence", 0));
 
@@ -81,17 +93,18 @@ static void add_gate(struct table *table, const cJSON *gate)
 		json_number(gate, "window.closed_ago_ms", -1) >= 0 ? "window.closed_ago_ms" : "window.created_ago_ms",
 		"-");
 	say_time(until, gate, "window.expires_in_ms", "+");
+	say_inside(inside, gate);
 	say_waiting(waiting, gate);
 	if (number)
 		snprintf(fence, sizeof(fence), "%" PRId64, number);
 	table_add(table,
 		(const char *[]){ json_text(gate, "name"), state, holder, json_text(gate, "window.reason"), since,
-			until, fence, waiting });
+			until, fence, inside, waiting });
 }
 
 static void print_gates(const struct client *client, const cJSON *gates)
 {
-	static const char *const heads[] = { "GATE", "STATE", "HOLDER", "REASON", "SINCE", "UNTIL", "FENCE",
+	static const char *const heads[] = { "GATE", "STATE", "HOLDER", "REASON", "SINCE", "UNTIL", "FENCE", "INSIDE",
 		"WAITING" };
 	struct table table;
 	const cJSON *gate;

@@ -16,7 +16,9 @@ static const struct {
 	{ 69, "no server could be reached, or none that can answer" },
 	{ 70, "what should not happen" },
 	{ 75, "held, closed, full, frozen or draining until the wait was over" },
-	{ 76, "the lease ended before the command did, or before open or renew came" },
+	{ 76,
+		"the lease ended before the command did, or before open or renew came; or a deploy had the command "
+		"ended" },
 	{ 77, "not allowed, or not the holder" },
 	{ 78, "configuration" },
 	{ 79, "jobs did not leave in time" },

@@ -2,7 +2,7 @@
 #ifndef CLIENT_TABLE_H
 #define CLIENT_TABLE_H
 
-enum { COLUMNS_MAX = 8 };
+enum { COLUMNS_MAX = 9 };
 
 struct table {
 	unsigned columns, rows;
