@@ -136,6 +136,42 @@ static int begin_deaf(const struct server *server, const char *id)
 	return fd;
 }
 
+/* How many events come at once, when somebody listens again. */
+static int count_events(int fd)
+{
+	struct timeval patience = { .tv_sec = 1 };
+	char text[4096];
+	ssize_t got;
+	int events = 0;
+
+	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+	while ((got = read(fd, text, sizeof(text) - 1)) > 0) {
+		text[got] = 0;
+		for (const char *at = text; (at = strstr(at, "data: ")); at++)
+			events++;
+	}
+	return events;
+}
+
+/* Of what happened meanwhile a slow client is told the latest, and not all of it: neither it nor the server has to keep that. */
+static void test_attach__a_slow_client_is_told_the_latest(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *window = post(stage, "/v1/gates/broken/close", "ttl=10m&token=" TOKEN_HERE);
+	int fd = begin_deaf(&stage->one, ask_text(window, "id"));
+
+	psql_until(&stage->admin, "%s", lives);
+	for (int i = 0; i < 40; i++) {
+		psql_run(&stage->admin,
+			"create temp table t%d as select expires_at from deploy_gate.lease;"
+			"notify deploy_gate, 'broken'",
+			i);
+		psql_until(&stage->admin, "select l.expires_at > t.expires_at from deploy_gate.lease l, t%d t", i);
+	}
+	assert_in_range(count_events(fd), 1, 25);
+	close(fd);
+}
+
 /* Whoever takes nothing any more is gone, as a host without power is: in seconds, whatever TCP would be ready to wait. */
 static void test_attach__a_client_that_takes_nothing_is_gone(void **state)
 {
@@ -257,6 +293,7 @@ int main(void)
 		STAGE_TEST(test_attach__a_replica_that_is_killed_costs_a_new_stream_elsewhere),
 		STAGE_TEST(test_attach__a_lost_session_costs_nothing),
 		STAGE_TEST(test_attach__a_stream_with_nothing_to_say_uses_no_processor),
+		STAGE_TEST(test_attach__a_slow_client_is_told_the_latest),
 		STAGE_TEST(test_attach__a_client_that_takes_nothing_is_gone),
 		OUTAGE_TEST(test_attach__an_outage_is_outlasted_in_silence),
 		OUTAGE_TEST(test_attach__what_ended_in_an_outage_is_lost),
