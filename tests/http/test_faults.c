@@ -198,6 +198,70 @@ static void test_faults__a_full_table_of_locks_passes(void **state)
 	assert_int_equal(psql_number(&stage->admin, held), pid);
 }
 
+static void signal_backend(struct stage *stage, int pid, const char *signal)
+{
+	psql_run(&stage->admin, "copy (select 1 where false) to program 'kill -%s %d'", signal, pid);
+}
+
+static int backend_of(struct stage *stage, const char *role)
+{
+	return (int)psql_number(&stage->admin,
+		"select pid from deploy_gate.session where name = 'one' and role = '%s' and ended_at is null", role);
+}
+
+/* A backend that stands still looks alive to TCP: only a deadline of our own ends the wait for it. */
+static void test_faults__a_backend_that_stands_still_is_given_up(void **state)
+{
+	struct stage *stage = *state;
+	int reads = backend_of(stage, "reads"), locks = backend_of(stage, "locks");
+
+	server_start(&stage->two, stage->db.conninfo, "two", NULL);
+	signal_backend(stage, reads, "STOP");
+	assert_answer(get(stage, "/v1/gates/faults.still/check"), 503, "unavailable");
+	psql_until(&stage->admin,
+		"select count(*) = 1 from deploy_gate.session where name = 'one' and role = 'reads' and ended_at is "
+		"null"
+		" and pid <> %d",
+		reads);
+	while (get(stage, "/readyz")->status != 200)
+		http_forget(&stage->http);
+	assert_answer(get(stage, "/v1/gates/faults.still/check"), 200, NULL);
+	signal_backend(stage, locks, "STOP");
+	assert_answer(
+		post(stage, "/v1/gates/faults.still/close", "timeout=1s&token=" TOKEN("still")), 503, "unavailable");
+	/* What it holds it goes on holding, and that is not in the way of others. */
+	assert_answer(http_ask(&stage->http, &stage->two, "POST /v1/gates/faults.still/close", NULL), 201, NULL);
+	signal_backend(stage, locks, "CONT");
+	signal_backend(stage, reads, "CONT");
+	while (get(stage, "/readyz")->status != 200)
+		http_forget(&stage->http);
+	assert_answer(post(stage, "/v1/gates/faults.moves/close", NULL), 201, NULL);
+}
+
+/* The simpler way: functions for SQL users that lock rows which the service needs. Their transactions last as long as they like. */
+static void test_faults__users_in_long_transactions_hinder_nobody(void **state)
+{
+	static const char *const calls[] = { "select deploy_gate.is_open('faults.users')",
+		"select deploy_gate.open_here('faults.users')",
+		"select deploy_gate.force_open('faults.users', 'because')", "select * from deploy_gate.status",
+		"select * from deploy_gate.locks" };
+	struct stage *stage = *state;
+	struct ask *window = post(stage, "/v1/gates/faults.users/close", "token=" TOKEN("users"));
+	struct psql ann;
+
+	assert_answer(window, 201, NULL);
+	psql_open(&ann, &stage->db, NULL);
+	psql_run(&ann, "begin");
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		psql_run(&ann, "%s", calls[i]);
+	psql_run(&ann, "select deploy_gate.assert_fence('faults.users', %lld)", ask_number(window, "fence"));
+	assert_answer(post(stage, "/v1/gates/faults.users/open", "token=" TOKEN("users")), 200, NULL);
+	assert_answer(get(stage, "/v1/gates/faults.users/check"), 200, NULL);
+	assert_answer(post(stage, "/v1/gates/faults.users/close", NULL), 201, NULL);
+	psql_run(&ann, "rollback");
+	psql_close(&ann);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -206,6 +270,8 @@ int main(void)
 		STAGE_TEST(test_faults__somebody_outside_in_the_way_is_left_alone),
 		STAGE_TEST(test_faults__without_memory_nothing_new_is_begun),
 		PRIVATE_TEST(test_faults__a_full_table_of_locks_passes),
+		PRIVATE_TEST(test_faults__a_backend_that_stands_still_is_given_up),
+		STAGE_TEST(test_faults__users_in_long_transactions_hinder_nobody),
 		PRIVATE_TEST(test_faults__a_hint_that_is_lost_leaves_nobody_asleep),
 	};
 
