@@ -243,10 +243,11 @@ begin
 		return true;
 	end if;
 	perform deploy_gate.overrun(w);
-	return false;
+	return deploy_gate.passes_inside(w.gates);
 end $$;
 
--- The passes inside stop counting, for this window and any other, and want no lock any more. All who hold one for them are told.
+-- The passes inside stop counting, for this window and any other, and want no lock any more: many of them a piece at a time. All
+-- who hold a lock for them are told.
 create or replace function deploy_gate.overrun(w deploy_gate.lease) returns void
 language plpgsql as $$
 declare
@@ -254,7 +255,7 @@ declare
 begin
 	for pass in
 		update deploy_gate.lease set overrun = true, locked = true, contested = false, blocked_at = null, external = null
-		where id in (select deploy_gate.leases_below(w.gates, 'pass')) returning *
+		where id in (select deploy_gate.leases_below(w.gates, 'pass') limit 500) returning *
 	loop
 		perform deploy_gate.record('overrun', pass, w.reason, w.holder), deploy_gate.leave_locks(pass.gates),
 			deploy_gate.change(pass.gates);

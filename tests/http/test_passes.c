@@ -300,6 +300,23 @@ static void test_crash__of_a_server_with_passes_inside(void **state)
 	assert_answer(drain, 201, NULL);
 }
 
+static void test_crash__none_but_a_clean_stop(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *pass = post(stage, "/v1/gates/crash.below/pass", NULL), *waiting;
+
+	post(stage, "/v1/gates/crash.other/close", NULL);
+	waiting = begin_pass(stage, 0, "crash.other", "wait=50s");
+	await_jobs(stage, "crash.other", 1);
+	server_stop(&stage->one);
+	http_finish(waiting);
+	assert_answer(waiting, 503, "unavailable");
+	psql_until(&stage->admin, shared_by, "two");
+	release(stage, 1, pass);
+	assert_int_equal(
+		ask_number(http_ask(&stage->http, &stage->two, "GET /v1/gates/crash", NULL), "passes.count"), 0);
+}
+
 static void await_ready(struct stage *stage, const struct server *server)
 {
 	while (http_ask(&stage->http, server, "GET /readyz", NULL)->status != 200)
@@ -361,6 +378,7 @@ int main(void)
 {
 	const struct CMUnitTest alone[] = {
 		STAGE_TEST(test_crash__of_a_server_with_passes_inside),
+		STAGE_TEST(test_crash__none_but_a_clean_stop),
 		cmocka_unit_test(test_crash__of_postgresql_with_passes_inside),
 	};
 	int failed = main_group();

@@ -148,6 +148,28 @@ static void test_drain__proceed_closes_over_those_inside(void **state)
 		"select count(*) from deploy_gate.event where kind = 'overrun' and gate like 'g%%'");
 }
 
+/* A batch must not be held up by it. */
+static void test_drain__proceeds_over_many_a_piece_at_a_time(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_pass("made", &scene->one, "a", "g.x", "{}");
+	psql_run(&scene->admin,
+		"insert into deploy_gate.lease (id, digest, kind, state, gates, ttl_ms, created_at, session, locked)"
+		" select 'copy ' || n, 'copy', kind, state, gates, ttl_ms, created_at, session, locked"
+		" from deploy_gate.lease, generate_series(1, 600) n");
+	psql_run(&scene->admin,
+		"insert into deploy_gate.lease_gate (lease, gate, role, key, ancestor_keys)"
+		" select 'copy ' || n, gate, role, key, ancestor_keys from deploy_gate.lease_gate, generate_series(1, "
+		"600) n");
+	assert_close("draining", &scene->one, "w", "g", "{\"on_drain\": \"proceed\", \"drain_ms\": 0}");
+	assert_value(&scene->admin, "500", "select count(*) from deploy_gate.lease where overrun");
+	assert_pass("closed", &scene->two, "b", "g", "{}");
+	replica_sweep(&scene->one);
+	assert_lease(scene, "w", "closed");
+	assert_value(&scene->admin, "601", "select count(*) from deploy_gate.lease where overrun");
+}
+
 static void test_drain__stop_tells_them_and_proceeds_10_s_later(void **state)
 {
 	struct scene *scene = *state;
@@ -158,7 +180,7 @@ static void test_drain__stop_tells_them_and_proceeds_10_s_later(void **state)
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside");
 	assert_value(&scene->admin, "t",
-		"select bool_and(stop_at between now() - interval '9 s' and now())"
+		"select count(stop_at) = 2 and bool_and(stop_at between now() - interval '9 s' and now())"
 		" and max(drain_until) = max(stop_at) + interval '10 s' from deploy_gate.lease");
 	assert_value(&scene->one.psql, "t", "select key between 5000 and 10000 from settled where what = 'next'");
 	replica_sweep(&scene->one);
@@ -276,7 +298,9 @@ static void test_inside__a_token_whose_window_is_over_changes_nothing(void **sta
 	struct scene *scene = *state;
 
 	assert_close("made", &scene->one, "w", "g", "{}");
-	assert_string_equal(replica_end(&scene->one, "w", "g"), "ok");
+	assert_string_equal(
+		replica_change(&scene->one, "open", "test.token('w', 'g') || '{\"outcome\": \"failed\"}'"), "ok");
+	assert_inside("closed", &scene->one, "a", "g", "w");
 	assert_close("made", &scene->one, "v", "g", "{}");
 	assert_inside("closed", &scene->one, "a", "g", "w");
 	assert_close("queued", &scene->one, "u", "g", "{\"wait_ms\": 60000}");
@@ -306,6 +330,7 @@ int main(void)
 		SCENE_TEST(test_drain__abort_opens_the_gate_again),
 		SCENE_TEST(test_drain__of_no_time_is_over_at_once),
 		SCENE_TEST(test_drain__proceed_closes_over_those_inside),
+		SCENE_TEST(test_drain__proceeds_over_many_a_piece_at_a_time),
 		SCENE_TEST(test_drain__stop_tells_them_and_proceeds_10_s_later),
 		SCENE_TEST(test_drain__ends_by_force_and_lets_jobs_in_again),
 		SCENE_TEST(test_drain__outlives_its_client_for_15_s),
