@@ -9,6 +9,7 @@
 
 #include "support/proxy.h"
 #include "support/run.h"
+#include "support/server.h"
 
 /* Lets time pass where that is what the test is about. */
 static void pass_time(int64_t ms)
@@ -123,6 +124,52 @@ static void test_attached__a_network_break_of_5_s_costs_nothing(void **state)
 	proxy_release(&cut);
 }
 
+/* One way in which a server goes. */
+struct way {
+	int signal;
+	const char *gate, *job;
+	struct server server;
+	struct run runs[2];
+};
+
+static void begin_at(const struct world *world, struct way *way)
+{
+	char urls[160];
+
+	server_start(&way->server, world->db.conninfo, way->gate, NULL);
+	snprintf(urls, sizeof(urls), "%s,unix:%s", way->server.url, world->socket);
+	run_start(world, &way->runs[0],
+		WORDS("deploy", way->gate, "--ttl", "5s", "--url", urls, "--", SELF, "record", "QUIT"));
+	run_start(world, &way->runs[1],
+		WORDS("run", way->job, "--ttl", "5s", "--url", urls, "--", SELF, "record", "QUIT"));
+	for (size_t i = 0; i < COUNT(way->runs); i++)
+		run_await(&way->runs[i], "ready\n");
+}
+
+static void test_attached__another_server_takes_over(void **state)
+{
+	struct way ways[] = {
+		{ .signal = SIGKILL, .gate = "moved.kill", .job = "job.kill" },
+		{ .signal = SIGSTOP, .gate = "moved.stop", .job = "job.stop" },
+		{ .signal = SIGTERM, .gate = "moved.term", .job = "job.term" },
+	};
+
+	for (size_t i = 0; i < COUNT(ways); i++)
+		begin_at(*state, &ways[i]);
+	for (size_t i = 0; i < COUNT(ways); i++)
+		server_signal(&ways[i].server, ways[i].signal);
+	pass_time(6500);
+	for (size_t i = 0; i < COUNT(ways); i++) {
+		assert_int_equal(check(*state, ways[i].gate), 1);
+		for (size_t j = 0; j < COUNT(ways[i].runs); j++) {
+			kill(ways[i].runs[j].pid, SIGQUIT);
+			assert_int_equal(run_finish(&ways[i].runs[j]), RECORDER_EXIT);
+			assert_int_equal(run_times(&ways[i].runs[j], "got "), 1);
+		}
+		server_release(&ways[i].server);
+	}
+}
+
 static const struct outage {
 	const char *command, *gate, *on_silence;
 	int code;
@@ -165,6 +212,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_attached__a_deploy_ends_before_the_max_of_its_lease),
 		cmocka_unit_test(test_attached__a_wrapper_that_stood_still_ends_its_command),
 		cmocka_unit_test(test_attached__a_network_break_of_5_s_costs_nothing),
+		cmocka_unit_test(test_attached__another_server_takes_over),
 		cmocka_unit_test(test_attached__an_outage_longer_than_the_ttl),
 	};
 	int code;
