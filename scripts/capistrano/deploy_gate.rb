@@ -14,6 +14,7 @@
 
 require_relative "deploy_gate/options"
 require_relative "deploy_gate/service"
+require_relative "deploy_gate/keeper"
 require_relative "deploy_gate/window"
 
 module DeployGate

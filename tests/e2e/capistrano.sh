@@ -182,22 +182,38 @@ test_capistrano__a_killed_deploy_frees_the_jobs_by_its_ttl() {
 	finish_jobs
 	touch go
 	expect "$(grep -c ' job ' journal)" -eq 4
-	# The last renewal was up to a third of the TTL before the kill.
-	expect "$(awk -v killed="$killed" '$2 == "job" && ($1 < killed + 2.4 || $1 > killed + 9)' journal)" = ""
+	# The last renewal was up to a half of the TTL before the kill, and what was attached has 5 s of grace.
+	expect "$(awk -v killed="$killed" '$2 == "job" && ($1 < killed + 7 || $1 > killed + 20)' journal)" = ""
 	expect_gate open
 }
 
 test_capistrano__a_deploy_may_last_longer_than_its_ttl() {
 	begin_without_server
 	E2E_OPTIONS=ttl=2s E2E_ACTS=updated:hold deploy_until_it_holds deploy
-	until_true holds_for_5_s
+	until_true has_held 5
+	expect_gate closed
+	gate_says production 'window.attached: true'
+	touch go
+	wait "$deploying"
+	expect_gate open
+	expect "$(curl -s "$url/v1/events?kind=renewed&gate=production&limit=1&format=text" | value_of events.0.kind)" = ""
+}
+
+has_held() { holds "$(clock) > $(at holds) + $1"; }
+gave_up_stream() { grep -q '/attach .* 499 ' "$scratch/nginx/access"; }
+
+# nginx that ignores what the service asks of it keeps the events back.
+test_capistrano__a_proxy_that_keeps_streams_back_costs_nothing() {
+	begin_without_server
+	start_nginx "proxy_ignore_headers X-Accel-Buffering;"
+	E2E_OPTIONS="ttl=6s url=$through_nginx" E2E_ACTS=updated:hold deploy_until_it_holds deploy
+	until_true gave_up_stream
+	until_true has_held 10
 	expect_gate closed
 	touch go
 	wait "$deploying"
 	expect_gate open
 }
-
-holds_for_5_s() { holds "$(clock) > $(at holds) + 5"; }
 
 test_capistrano__a_failing_deploy_opens_the_gate() {
 	begin
@@ -300,6 +316,59 @@ test_capistrano__silence_aborts_the_deploy_in_time() {
 	holds "$ended < $stopped + 4"
 	expect "$(at published)" = ""
 	until_true gate_says production 'state: open'
+}
+
+test_capistrano__an_outage_shorter_than_the_ttl_costs_nothing() {
+	begin_without_server
+	E2E_OPTIONS=ttl=15s E2E_ACTS=updated:hold deploy_until_it_holds deploy
+	kill -STOP "$server"
+	stopped=$(clock)
+	until_true passed 7
+	kill -CONT "$server"
+	expect_gate closed
+	touch go
+	wait "$deploying"
+	expect -n "$(at published)"
+	expect_gate open
+}
+
+passed() { holds "$(clock) > $stopped + $1"; }
+
+# Nobody has said that the window is lost: the deploy goes on beyond its TTL.
+test_capistrano__silence_may_be_sat_out() {
+	begin_without_server
+	E2E_OPTIONS="ttl=4s on_silence=finish" E2E_ACTS=updated:hold deploy_until_it_holds deploy
+	kill -STOP "$server"
+	stopped=$(clock)
+	until_true passed 6
+	kill -0 "$deploying"
+	touch go
+	kill -CONT "$server"
+	wait "$deploying"
+	expect -n "$(at published)"
+	expect_gate open
+}
+
+# Meanwhile somebody opened the gate through another server: the first that the deploy hears ends it.
+test_capistrano__who_sat_out_the_silence_hears_that_the_window_is_lost() {
+	begin_without_server
+	E2E_OPTIONS="ttl=4s on_silence=finish" E2E_ACTS=updated:hold deploy_until_it_holds deploy
+	kill -STOP "$server"
+	spawn "$gated" --listen "unix:$scratch/two.sock" --name two --database "$DEPLOY_GATE_TEST_PG dbname=$database" \
+		2>>"$scratch/two.log"
+	two=$spawned
+	until_true curl -sf -o /dev/null --unix-socket "$scratch/two.sock" http://localhost/readyz
+	until_true curl -sf -o /dev/null --unix-socket "$scratch/two.sock" -d reason=test \
+		http://localhost/v1/gates/production/force-open
+	kill -CONT "$server"
+	status=0
+	wait "$deploying" || status=$?
+	touch go
+	expect $status -eq 76
+	expect_in_log 'not ours any more'
+	expect "$(at published)" = ""
+	kill -TERM "$two"
+	wait "$two"
 }
 
 # A deploy that is ended by a signal opens the gate, and does not go on.

@@ -13,38 +13,6 @@ recipe() {
 		END { exit !lines }' "$root/README.md"
 }
 
-nginx_answers() { curl -s -o /dev/null "$through_nginx/"; }
-
-# proxy_pass and not a word more: HTTP/1.0 and its own Host upstream, 60 s of patience, buffers.
-start_nginx() {
-	mkdir "$scratch/nginx"
-	for port in $(shuf -n 5 -i 20000-32000); do
-		through_nginx=http://127.0.0.1:$port
-		cat >"$scratch/nginx/conf" <<-END
-			pid $scratch/nginx/pid;
-			events {}
-			http {
-				access_log off;
-				client_body_temp_path $scratch/nginx/body;
-				proxy_temp_path $scratch/nginx/proxy;
-				fastcgi_temp_path $scratch/nginx/fastcgi;
-				uwsgi_temp_path $scratch/nginx/uwsgi;
-				scgi_temp_path $scratch/nginx/scgi;
-				server {
-					listen 127.0.0.1:$port;
-					location / { proxy_pass $url; }
-				}
-			}
-		END
-		spawn /usr/sbin/nginx -p "$scratch/nginx" -e "$scratch/nginx/log" -c "$scratch/nginx/conf" -g 'daemon off;' \
-			2>/dev/null
-		until nginx_answers || ! kill -0 "$spawned" 2>/dev/null; do sleep 0.05; done
-		! kill -0 "$spawned" 2>/dev/null || return 0
-	done
-	cat "$scratch/nginx/log" >&2
-	exit 69
-}
-
 # A home as the recipes expect it. Job and deploy write down when they ran; the deploy holds until the file go is there.
 begin() {
 	export HOME="$PWD"
@@ -306,5 +274,5 @@ mkdir "$scratch/bin"
 ln -s "$client" "$scratch/bin/deploy-gate"
 PATH=$scratch/bin:$PATH
 start_server
-start_nginx
+start_nginx ''
 run_cases "$0" "$@"

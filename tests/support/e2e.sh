@@ -63,6 +63,39 @@ start_server() {
 	export DEPLOY_GATE_URL="$url"
 }
 
+nginx_answers() { curl -s -o /dev/null "$through_nginx/"; }
+
+# An nginx in front of the server, at $through_nginx. It is told proxy_pass and not a word more, unless there is an argument:
+# HTTP/1.0 and its own Host upstream, 60 s of patience, buffers.
+start_nginx() { # DIRECTIVES
+	mkdir -p "$scratch/nginx"
+	for port in $(shuf -n 5 -i 20000-32000); do
+		through_nginx=http://127.0.0.1:$port
+		cat >"$scratch/nginx/conf" <<-END
+			pid $scratch/nginx/pid;
+			events {}
+			http {
+				access_log $scratch/nginx/access;
+				client_body_temp_path $scratch/nginx/body;
+				proxy_temp_path $scratch/nginx/proxy;
+				fastcgi_temp_path $scratch/nginx/fastcgi;
+				uwsgi_temp_path $scratch/nginx/uwsgi;
+				scgi_temp_path $scratch/nginx/scgi;
+				server {
+					listen 127.0.0.1:$port;
+					location / { proxy_pass $url; ${1-} }
+				}
+			}
+		END
+		spawn /usr/sbin/nginx -p "$scratch/nginx" -e "$scratch/nginx/log" -c "$scratch/nginx/conf" -g 'daemon off;' \
+			2>/dev/null
+		until nginx_answers || ! kill -0 "$spawned" 2>/dev/null; do sleep 0.05; done
+		! kill -0 "$spawned" 2>/dev/null || return 0
+	done
+	cat "$scratch/nginx/log" >&2
+	exit 69
+}
+
 server_is_gone() { ! kill -0 "$server" 2>/dev/null; }
 
 # Stops it and starts it at the same address.

@@ -126,6 +126,32 @@ module DeployGate
       reply
     end
 
+    # Yields the pieces of an event stream as they come, each with the time when the stream was asked for, from the address that
+    # last answered. Returns what came instead, or why there is no more. answer_s: within which the first must come; silence_s:
+    # how long nothing may come then.
+    def listen(path, token, answer_s, silence_s)
+      address = @addresses.first
+      request = request("Get", address.path(path), "Accept" => "text/event-stream", "Accept-Encoding" => "identity",
+                                                   "X-Lease-Token" => token)
+      sent_at = DeployGate.now
+      reply = Reply.new(0, {}, sent_at, "#{address} says no more")
+      address.connection(answer_s, answer_s).start do |http|
+        http.request(request) do |response|
+          next reply = understand(response, sent_at, address) unless response.is_a?(Net::HTTPOK)
+
+          response.read_body do |piece|
+            http.read_timeout = silence_s
+            yield piece, sent_at
+          end
+        end
+      end
+      @addresses.rotate! unless reply.answer?
+      reply
+    rescue *TROUBLE => e
+      @addresses.rotate!
+      Reply.new(0, {}, sent_at, "#{address} does not answer: #{e.message}")
+    end
+
     # Exceptions show what they are about; this is about secrets.
     def inspect
       "#<DeployGate::Service>"
@@ -133,9 +159,14 @@ module DeployGate
 
     private
 
-    def exchange(address, verb, path, fields, answer_s)
-      request = Net::HTTP.const_get(verb).new(address.path(path), "Accept" => "application/json")
+    def request(verb, path, header)
+      request = Net::HTTP.const_get(verb).new(path, header)
       request["Authorization"] = "Bearer #{@access_token}" if @access_token
+      request
+    end
+
+    def exchange(address, verb, path, fields, answer_s)
+      request = request(verb, address.path(path), "Accept" => "application/json")
       if fields
         request["Content-Type"] = "application/json"
         request.body = JSON.generate(fields)

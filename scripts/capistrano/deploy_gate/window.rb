@@ -1,6 +1,6 @@
 # frozen_string_literal: true
 
-# The window of a deploy: closed, kept alive and opened.
+# The window of a deploy: closed and opened.
 
 require "digest"
 require "etc"
@@ -8,10 +8,9 @@ require "securerandom"
 require "socket"
 
 module DeployGate
-  # The window of this process: closed, kept alive by a thread, and opened.
+  # The window of this process: closed, kept alive by threads beside the deploy, and opened.
   class Window
     STEP = 25 # of a long wait, in seconds: proxies lose patience after 60
-    ENDED = %w[gone not_found not_holder].freeze
 
     def self.id(token)
       Digest::SHA256.hexdigest(token)[0, 32]
@@ -31,6 +30,7 @@ module DeployGate
       holder = "#{Etc.getpwuid.name}@#{Socket.gethostname}"
       @terms = { token: @token, ttl: options[:ttl], holder: holder, reason: reason }.merge(options.passed_on)
       @pid = Process.pid
+      @keeper = Keeper.new(@service, @token, options) { |why, end_at| lose(why, end_at) }
       @losing = Mutex.new
     end
 
@@ -47,9 +47,9 @@ module DeployGate
       step = 1 # the first answer comes soon, to say who is in the way
       loop do
         reply = ask_to_close([give_up_at - DeployGate.now, 0].max, step)
-        return closed(reply, step) if reply.ok?
+        return closed(reply) if reply.ok?
 
-        raise Refused.new(reply.detail, reply.code) unless worth_waiting?(reply, give_up_at)
+        raise Refused.new(reply.detail, refusal(reply)) unless worth_waiting?(reply, give_up_at)
 
         DeployGate.say("waits: #{reply.detail}") unless @told == reply.detail
         @told = reply.detail
@@ -61,7 +61,7 @@ module DeployGate
 
     # Ends the window, or the place in the queue. False if the window had ended before.
     def open(failed)
-      (@threads || []).each(&:kill)
+      @keeper.stop
       return false if @lost
 
       outcome = "failed" if failed && @options[:on_failure] == "hold"
@@ -70,7 +70,7 @@ module DeployGate
       return true unless @fence
 
       tell_opened(reply, outcome)
-      !ENDED.include?(reply.code)
+      !Keeper::ENDED.include?(reply.code)
     end
 
     # For what the deploy runs on this machine: deploy-gate lets it in.
@@ -89,45 +89,20 @@ module DeployGate
       @service.ask("Post", "/v1/gates/#{@gates}/close", fields: terms, patience: step)
     end
 
+    # The drain may have been over between two answers.
+    def refusal(reply)
+      reply.code == "gone" && reply.body.dig("lease", "end") == "drain_timeout" ? "drain_timeout" : reply.code
+    end
+
     # Jobs that leave are waited for as long as drain says, and the service counts that.
     def worth_waiting?(reply, give_up_at)
       reply.code == "draining" || (%w[held frozen too_many].include?(reply.code) && DeployGate.now < give_up_at)
     end
 
-    # The time that a held back answer was under way is not known: then the next renewal comes at once.
-    def closed(reply, step)
+    def closed(reply)
       @fence = reply.body["fence"]
-      acknowledged(DeployGate.now, reply)
-      @renew_at = DeployGate.now if step == STEP
-      @threads = [Thread.new { guarded { renew_forever } }]
-      @threads << Thread.new { guarded { watch_silence } } if @options[:on_silence] == "stop"
+      @keeper.start(reply.body, DeployGate.now)
       DeployGate.say("#{@gates} is closed, fence #{@fence}")
-    end
-
-    def acknowledged(at, reply)
-      @life = reply.body["expires_in_ms"].to_f / 1000
-      @over_at = at + @life
-      @renew_at = at + [@life, @options.seconds(:ttl)].min / 3
-    end
-
-    def renew_forever
-      limit = [@options.seconds(:ttl) / 3, 5].min
-      loop do
-        sleep([@renew_at - DeployGate.now, 0].max)
-        reply = @service.call("Post", "/v1/leases/#{Window.id(@token)}/renew", fields: { token: @token }, answer_s: limit)
-        if reply.ok? then acknowledged(reply.sent_at, reply)
-        elsif ENDED.include?(reply.code) then return lose(reply.detail, DeployGate.now + 10)
-        else sleep(limit / 5)
-        end
-      end
-    end
-
-    # Stops so early that nobody else can have the gate yet.
-    def watch_silence
-      while (left = @over_at - [5, @life / 3].min - DeployGate.now).positive?
-        sleep(left)
-      end
-      lose("no renewal was acknowledged in time", @over_at - [1, @life / 15].min)
     end
 
     # Aborts the deploy. Tasks that do not let themselves be interrupted have until the end.
@@ -141,15 +116,8 @@ module DeployGate
       end
     end
 
-    # A thread that died would leave the deploy unguarded.
-    def guarded
-      yield
-    rescue StandardError => e
-      lose("#{e.class} in the renewing thread", DeployGate.now + 10)
-    end
-
     def tell_opened(reply, held)
-      if ENDED.include?(reply.code) then DeployGate.complain("exit 76 (gone): #{reply.detail}; jobs may have run since")
+      if Keeper::ENDED.include?(reply.code) then DeployGate.complain("exit 76 (gone): #{reply.detail}; jobs may have run since")
       elsif !reply.ok? then DeployGate.complain("#{@gates} stays shut until its TTL has passed: #{reply.detail}")
       elsif held then DeployGate.say("#{@gates} stays shut until the next deploy, or deploy-gate open --force")
       else DeployGate.say("#{@gates} is open")
