@@ -8,9 +8,11 @@ language sql immutable as $$
 		when l.ended_at is not null then 'gone' end
 $$;
 
-create or replace function deploy_gate.gone_json(l deploy_gate.lease, outcome text) returns json
+-- What is told with that refusal.
+create or replace function deploy_gate.refusal_json(l deploy_gate.lease, outcome text) returns json
 language sql stable as $$
-	select case when outcome = 'gone' then json_build_object('lease', deploy_gate.lease_json(l, deploy_gate.batch_now())) end
+	select case outcome when 'gone' then json_build_object('lease', deploy_gate.lease_json(l, deploy_gate.batch_now()))
+		when 'not_holder' then json_build_object('detail', format('the token is not that of this %s', l.kind)) end
 $$;
 
 -- id digest ttl_ms: a renewal that comes after expires_at but before the expiry was decided succeeds.
@@ -22,7 +24,7 @@ declare
 begin
 	select * into l from deploy_gate.lease where id = request ->> 'id';
 	outcome := deploy_gate.refusal(l, request);
-	body := deploy_gate.gone_json(l, outcome);
+	body := deploy_gate.refusal_json(l, outcome);
 	if outcome is null then
 		update deploy_gate.lease u
 		set ttl_ms = least(coalesce((request ->> 'ttl_ms')::bigint, u.ttl_ms), u.max_ms),
@@ -43,7 +45,7 @@ declare
 begin
 	select * into l from deploy_gate.lease where id = request ->> 'id';
 	outcome := deploy_gate.refusal(l, request);
-	body := deploy_gate.gone_json(l, outcome);
+	body := deploy_gate.refusal_json(l, outcome);
 	if outcome is null then
 		perform deploy_gate.end_lease(l, 'released', l.holder, null);
 	end if;
@@ -63,7 +65,7 @@ begin
 	select * into l from deploy_gate.lease where id = request ->> 'id';
 	began := case when l.kind = 'pass' then l.created_at else l.closed_at end;
 	outcome := deploy_gate.refusal(l, request);
-	body := deploy_gate.gone_json(l, outcome);
+	body := deploy_gate.refusal_json(l, outcome);
 	if outcome is null then
 		update deploy_gate.lease u
 		set reason = coalesce(request ->> 'reason', u.reason), url = coalesce(request ->> 'url', u.url),

@@ -50,7 +50,7 @@ declare
 begin
 	select * into l from deploy_gate.lease where id = request ->> 'id';
 	outcome := deploy_gate.refusal(l, request);
-	body := deploy_gate.gone_json(l, outcome);
+	body := deploy_gate.refusal_json(l, outcome);
 	if outcome is null then
 		update deploy_gate.lease u
 		set attached = true, was_attached = true, stream = request ->> 'stream',

@@ -272,6 +272,7 @@ static void test_attach__refusals_are_like_those_of_any_request(void **state)
 	ask = stream_begin(&stage->http, &stage->two, held.id, foreign);
 	http_finish(ask);
 	assert_answer(ask, 409, "not_holder");
+	assert_contains(ask_text(ask, "detail"), "not that of this window");
 	ask = get(stage, target);
 	assert_answer(ask, 400, "bad_request");
 	assert_contains(ask_text(ask, "detail"), "X-Lease-Token");
