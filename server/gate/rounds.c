@@ -184,13 +184,11 @@ static void make_due(struct attachments *all)
 {
 	uint64_t now = uv_now(all->keeper->loop);
 	bool full = now >= all->full_at_ms;
-	struct attached *a;
 
 	if (full)
 		all->full_at_ms = now + ROUND_MS;
 	all->quick_at_ms = UINT64_MAX;
-	TAILQ_FOREACH(a, &all->list, entry)
-	{
+	for (struct attached *a = TAILQ_FIRST(&all->list); a; a = TAILQ_NEXT(a, entry)) {
 		if (full || pace_ms(a) < ROUND_MS)
 			a->due = all->due = true;
 		mind_pace(all, a);
@@ -200,12 +198,10 @@ static void make_due(struct attachments *all)
 /* Nothing can be renewed now: the streams stand, and nothing is known. All are due once the session is back. */
 static void outlast(struct attachments *all)
 {
-	struct attached *a;
-
 	all->due = false;
-	TAILQ_FOREACH(a, &all->list, entry)
-	if (a->due)
-		attached_stay(a);
+	for (struct attached *a = TAILQ_FIRST(&all->list); a; a = TAILQ_NEXT(a, entry))
+		if (a->due)
+			attached_stay(a);
 	rounds_plan(all);
 }
 
