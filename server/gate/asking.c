@@ -31,10 +31,11 @@ static const struct {
 	const char *statement;
 	bool after_drop;		/* the answer promises that the gate is free */
 	enum turn turn;
+	const char *many;		/* takes a list of such requests */
 } changes[CHANGE_COUNT] = {
-	[CHANGE_CLOSE] = { "change_close", false, TURN_AS_IT_COMES },
+	[CHANGE_CLOSE] = { "change_close", false, TURN_AS_IT_COMES, "change_closes" },
 	[CHANGE_PASS] = { "change_pass", false, TURN_AS_IT_COMES },
-	[CHANGE_OPEN] = { "change_open", true, TURN_AS_IT_COMES },
+	[CHANGE_OPEN] = { "change_open", true, TURN_AS_IT_COMES, "change_opens" },
 	[CHANGE_FORCE_OPEN] = { "change_force_open", true, TURN_AS_IT_COMES },
 	[CHANGE_RENEW] = { "change_renew", false, TURN_FIRST },
 	[CHANGE_RELEASE] = { "change_release", true, TURN_AS_IT_COMES },
@@ -63,6 +64,11 @@ static const char *const reads[READ_COUNT] = {
 const char *change_statement(enum change_kind kind)
 {
 	return changes[kind].statement;
+}
+
+const char *change_list_statement(enum change_kind kind)
+{
+	return changes[kind].many;
 }
 
 static void release(struct task *task)
@@ -161,6 +167,7 @@ static struct asking *change_start(struct keeper *k, struct call *call, enum cha
 
 	asking->was_up = keeper_writes(k);
 	asking->change = (struct change){ .statement = changes[kind].statement,
+		.many = changes[kind].many,
 		.request = request,
 		.after_drop = changes[kind].after_drop,
 		.turn = changes[kind].turn,

@@ -214,6 +214,7 @@ static void mark_again(struct closing *c)
 	if (c->asked_before)
 		return;
 	c->asked_before = true;
+	c->change.many = NULL;
 	if (asprintf(&marked, "{\"again\":true,%s", c->request + 1) < 0)
 		die("out of memory");
 	free(c->request);
@@ -261,7 +262,11 @@ void closing_start(struct keeper *k, struct call *call, char *request)
 	cJSON_Delete(terms);
 	c->was_up = keeper_writes(k);
 	c->change = (struct change){
-		.statement = change_statement(CHANGE_CLOSE), .request = c->request, .close = c->id, .done = asked
+		.statement = change_statement(CHANGE_CLOSE),
+		.many = change_list_statement(CHANGE_CLOSE),
+		.request = c->request,
+		.close = c->id,
+		.done = asked,
 	};
 	task_start(&c->task, k, &verbs, call);
 	/* Among the waiters first, then ask: else what happens in between wakes nobody. */

@@ -109,6 +109,7 @@ void keeper_post(struct keeper *, enum change_kind, char *request, void (*done)(
 
 /* asking */
 const char *change_statement(enum change_kind);
+const char *change_list_statement(enum change_kind);	/* NULL where there is none */
 
 /* The gates of a request that has come past the door; the result is the caller's (free). */
 struct gates *gates_of_list(const struct cJSON *);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "pg/account.h"
 #include "pg/aftermath.h"
+#include "pg/audit.h"
 #include "pg/cells.h"
 #include "pg/change.h"
 #include "pg/session.h"
@@ -27,10 +28,11 @@ struct batch {
 	bool everything;		/* the next settle looks at everything held */
 	struct turns waiting;
 	struct changes aboard;
-	unsigned boarded;		/* how many there were; those of a late batch have been answered */
+	unsigned statements;		/* how many they took; those of a late batch have been answered */
 	bool in_flight;
 	bool late, borne;		/* past its deadline; with a known reason */
-	struct flight flight, audit;
+	struct flight flight;
+	struct audit audit;
 	struct change *cursor;		/* aboard, whose result comes next */
 	enum { FINE, BEGIN_FAILED, CHANGE_FAILED } trouble;
 	struct aftermath after[2];
@@ -70,6 +72,20 @@ static void after_landed(void *context, struct aftermath *after, bool failed)
 	batch_send(b);
 }
 
+static void audited(void *context, bool failed)
+{
+	struct batch *b = context;
+
+	b->in_flight = false;
+	b->doubt = failed;
+	if (!failed)
+		batch_send(b);
+	else if (b->trouble == BEGIN_FAILED)
+		pause_briefly(b);
+	else
+		session_drop(b->terms.session, "the locks held could not be read");
+}
+
 struct batch *batch_new(struct uv_loop_s *loop, const struct batch_terms *terms)
 {
 	struct batch *b = or_die(calloc(1, sizeof(*b)));
@@ -80,6 +96,8 @@ struct batch *batch_new(struct uv_loop_s *loop, const struct batch_terms *terms)
 	for (int i = 0; i < 2; i++)
 		aftermath_init(&b->after[i], terms->session, after_landed, b);
 	b->composing = &b->after[0];
+	b->audit =
+		(struct audit){ .session = terms->session, .account = terms->account, .context = b, .done = audited };
 	uv_timer_init(loop, &b->pause);
 	b->pause.data = b;
 	return b;
@@ -197,13 +215,13 @@ static void note_trouble(struct batch *b, unsigned index, const PGresult *result
 		b->aboard.first->outcome = OUTCOME_TOO_MANY;
 }
 
-static void note_change(struct change *change, const PGresult *result)
+static void note_change(struct change *change, const PGresult *result, int row)
 {
-	const char *word = cell_text(result, 0, 0);
+	const char *word = cell_text(result, row, 0);
 
 	change->settling = strcmp(word, "settling") == 0;
 	change->outcome = change->settling ? OUTCOME_INTERNAL : outcome_of_word(word);
-	change->body = cell_copy(result, 0, 1);
+	change->body = cell_copy(result, row, 1);
 }
 
 static void batch_result(struct flight *flight, unsigned index, const PGresult *result)
@@ -212,12 +230,12 @@ static void batch_result(struct flight *flight, unsigned index, const PGresult *
 
 	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
 		note_trouble(b, index, result);
-	} else if (index > b->boarded) {
+	} else if (index > b->statements) {
 		for (int i = 0; i < PQntuples(result); i++)
 			note_settled(b, result, i);
-	} else if (index > 0 && b->cursor) {
-		note_change(b->cursor, result);
-		b->cursor = b->cursor->next;
+	} else if (index > 0) {
+		for (int i = 0; i < PQntuples(result) && b->cursor; i++, b->cursor = b->cursor->next)
+			note_change(b->cursor, result, i);
 	}
 }
 
@@ -306,55 +324,34 @@ static uint64_t batch_overdue(struct flight *flight)
 	return goes_on ? LATE_MS : 0;
 }
 
-/* The account, read again. */
-
-static void audit_result(struct flight *flight, unsigned index, const PGresult *result)
-{
-	struct batch *b = container_of(flight, struct batch, audit);
-
-	(void)index;
-	b->trouble = is_full(result) ? BEGIN_FAILED : CHANGE_FAILED;
-	if (PQresultStatus(result) != PGRES_TUPLES_OK)
-		return;
-	account_clear(b->terms.account);
-	for (int i = 0; i < PQntuples(result); i++)
-		account_add(b->terms.account, cell_number(result, i, 0, 0), *cell_text(result, i, 1));
-}
-
-static void audited(struct flight *flight, bool arrived)
-{
-	struct batch *b = container_of(flight, struct batch, audit);
-
-	b->in_flight = false;
-	b->doubt = arrived && flight->failed;
-	if (!b->doubt)
-		batch_send(b);
-	else if (b->trouble == BEGIN_FAILED)
-		pause_briefly(b);
-	else
-		session_drop(b->terms.session, "the locks held could not be read");
-}
-
-static void send_audit(struct batch *b, const char *number)
-{
-	b->in_flight = true;
-	b->audit = (struct flight){ .deadline_ms = DEADLINE_MS, .result = audit_result, .landed = audited };
-	session_fly(b->terms.session, &b->audit);
-	session_add(b->terms.session, "held_locks", 1, &number);
-	session_depart(b->terms.session);
-}
-
 /* Sending. */
 
 static void board(struct batch *b)
 {
-	b->boarded = turns_board(&b->waiting, &b->aboard);
+	turns_board(&b->waiting, &b->aboard);
 	b->cursor = b->aboard.first;
 	for (struct change *change = b->cursor; change; change = change->next) {
 		change->settling = false;
 		change->body = NULL;
 		b->everything |= change->everything;
 	}
+}
+
+/* Adds the change, with those behind it that the same statement takes together; returns the first of the others. */
+static const struct change *add_changes(struct batch *b, const struct change *change)
+{
+	const struct change *end = change_run_end(change);
+	char *list;
+
+	b->statements++;
+	if (end == change->next) {
+		session_add(b->terms.session, change->statement, 1, &change->request);
+		return end;
+	}
+	list = change_run_list(change, end);
+	session_add(b->terms.session, change->many, 1, (const char *const[]){ list });
+	free(list);
+	return end;
 }
 
 static void send_batch(struct batch *b, const char *number)
@@ -364,7 +361,6 @@ static void send_batch(struct batch *b, const char *number)
 	char *x = account_literal(b->terms.account, 'x'), *s = account_literal(b->terms.account, 's');
 
 	board(b);
-	b->in_flight = true;
 	b->trouble = FINE;
 	b->flight = (struct flight){
 		.deadline_ms = DEADLINE_MS, .result = batch_result, .landed = batch_landed, .overdue = batch_overdue
@@ -372,8 +368,9 @@ static void send_batch(struct batch *b, const char *number)
 	session_fly(b->terms.session, &b->flight);
 	snprintf(held_up, sizeof(held_up), "%" PRIu64, held_up_ms);
 	session_add(b->terms.session, "begin", 4, (const char *const[]){ number, held_up, x, s });
-	for (const struct change *c = b->aboard.first; c; c = c->next)
-		session_add(b->terms.session, c->statement, 1, &c->request);
+	b->statements = 0;
+	for (const struct change *c = b->aboard.first; c;)
+		c = add_changes(b, c);
 	session_add(b->terms.session, "settle", 1, (const char *const[]){ b->everything ? "t" : "f" });
 	session_depart(b->terms.session);
 	free(x);
@@ -390,8 +387,9 @@ void batch_send(struct batch *b)
 	if (!turns_any(&b->waiting) || b->in_flight || b->pausing || b->composing->in_flight)
 		return;
 	snprintf(number, sizeof(number), "%" PRId64, b->number);
+	b->in_flight = true;
 	if (b->doubt)
-		send_audit(b, number);
+		audit_send(&b->audit, number);
 	else
 		send_batch(b, number);
 }

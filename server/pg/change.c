@@ -1,6 +1,11 @@
 #include "pg/change.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "base/die.h"
+
+enum { RUN_MAX = 32 };
 
 void changes_init(struct changes *list)
 {
@@ -67,4 +72,26 @@ void changes_fail(struct changes *list, enum outcome outcome)
 		change->body = NULL;
 	}
 	changes_answer(list);
+}
+
+const struct change *change_run_end(const struct change *change)
+{
+	const struct change *end = change->next;
+
+	for (unsigned count = 1; change->many && end && end->many == change->many && count < RUN_MAX; count++)
+		end = end->next;
+	return end;
+}
+
+char *change_run_list(const struct change *change, const struct change *end)
+{
+	char *list = NULL;
+	size_t size;
+	FILE *out = or_die(open_memstream(&list, &size));
+
+	for (const struct change *c = change; c != end; c = c->next)
+		fprintf(out, "%c%s", c == change ? '[' : ',', c->request);
+	fputc(']', out);
+	fclose(out);
+	return or_die(list);
 }

@@ -16,6 +16,7 @@ enum turn {
 
 struct change {
 	const char *statement;		/* "change_close" */
+	const char *many;		/* the statement that takes a list of such requests, or NULL: "change_closes" */
 	const char *request;		/* its one JSON object; the owner's, unchanged until done() */
 	const char *close;		/* id of the lease where settle tells how it came out; else NULL */
 	enum turn turn;
@@ -51,5 +52,10 @@ void changes_answer(struct changes *);
 
 /* The same for all of them, with this outcome and no body. */
 void changes_fail(struct changes *, enum outcome);
+
+/* A change and those behind it that one statement takes as a list: the first that is not among them, or NULL; and the list of
+ * their requests as JSON, the caller's (free). */
+const struct change *change_run_end(const struct change *);
+char *change_run_list(const struct change *, const struct change *end);
 
 #endif

@@ -53,6 +53,6 @@ comment on function deploy_gate.paths(text[]) is 'The same of several gates';
 
 -- The names of gates in a JSON list, which need no escapes.
 create or replace function deploy_gate.names_in(list jsonb) returns text[]
-language sql immutable parallel safe as $$
+language sql stable parallel safe as $$
 	select translate(list::text, '[] "', '{}')::text[]
 $$;

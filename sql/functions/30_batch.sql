@@ -31,10 +31,7 @@ begin
 	end if;
 	perform set_config('deploy_gate.now', at::text, true), set_config('deploy_gate.session', me::text, true),
 		set_config('deploy_gate.waited_ms', (held_up_ms + deploy_gate.ms_between(asked_at, at))::text, true),
-		set_config('deploy_gate.touched', '', true), set_config('deploy_gate.left', '', true),
-		set_config('deploy_gate.changed', '', true), set_config('deploy_gate.closes', '', true),
-		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true),
-		set_config('deploy_gate.took', '', true);
+		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
 end $$;
 
 -- A stamp that is old or ahead shows that the service was away, or that the clock was stepped back.
@@ -70,13 +67,16 @@ language sql stable as $$ select current_setting('deploy_gate.session')::bigint 
 create or replace function deploy_gate.was_held_up() returns boolean
 language sql stable as $$ select current_setting('deploy_gate.waited_ms')::bigint > 1000 $$;
 
--- The lists that the calls of one batch leave for each other: words by commas, some perhaps twice.
+-- The lists that the calls of one batch leave for each other: words by commas, some perhaps twice. Each begins empty with the
+-- transaction.
 create or replace function deploy_gate.noted(list text) returns text[]
-language sql stable as $$ select array_remove(string_to_array(current_setting('deploy_gate.' || list), ','), '') $$;
+language sql stable as $$
+	select array_remove(string_to_array(coalesce(current_setting('deploy_gate.' || list, true), ''), ','), '')
+$$;
 
 create or replace function deploy_gate.note(list text, words text) returns text
 language sql volatile as $$
-	select set_config('deploy_gate.' || list, current_setting('deploy_gate.' || list) || words || ',', true)
+	select set_config('deploy_gate.' || list, concat(current_setting('deploy_gate.' || list, true), words, ','), true)
 $$;
 
 -- Gates where a lease may lack a lock.
@@ -145,7 +145,7 @@ begin
 		end loop;
 	end loop;
 	if took <> '' then
-		perform set_config('deploy_gate.took', current_setting('deploy_gate.took') || took, true),
+		perform set_config('deploy_gate.took', concat(current_setting('deploy_gate.took', true), took), true),
 			set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
 	end if;
 	return blocked;
@@ -230,8 +230,6 @@ declare
 	me bigint := deploy_gate.batch_session();
 	held_x bigint[] := deploy_gate.held('x');
 	held_s bigint[] := deploy_gate.held('s');
-	seen text[] := '{}';
-	n text;
 begin
 	if everything then
 		return query
@@ -245,26 +243,26 @@ begin
 				where lg.role in ('window', 'pass') and l.session = me);
 		return;
 	end if;
-	foreach n in array deploy_gate.paths(near) loop
-		continue when n = any (seen);
-		seen := seen || n;
-		key := deploy_gate.prefixed_key('deploy_gate:', n);
-		if key = any (held_x) and not exists (
+	if held_x <> '{}' then
+		return query
+			select n.k, 'x'
+			from (select distinct g, deploy_gate.prefixed_key('deploy_gate:', g) from unnest(near) g) n (name, k)
+			where n.k = any (held_x) and not exists (
 				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-				where lg.gate = n and lg.role = 'window' and l.session = me) then
-			mode := 'x';
-			return next;
-		end if;
-		if key = any (held_s) and not exists (
-				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-				where lg.gate > n || '.' and lg.gate < n || '/' and lg.role in ('window', 'pass') and l.session = me)
-			and not exists (
-				select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-				where lg.gate = n and lg.role = 'pass' and l.session = me) then
-			mode := 's';
-			return next;
-		end if;
-	end loop;
+				where lg.gate = n.name and lg.role = 'window' and l.session = me);
+	end if;
+	if held_s <> '{}' then
+		return query
+			select n.k, 's'
+			from (select distinct p, deploy_gate.prefixed_key('deploy_gate:', p) from unnest(deploy_gate.paths(near)) p) n (name, k)
+			where n.k = any (held_s)
+				and not exists (
+					select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+					where lg.gate > n.name || '.' and lg.gate < n.name || '/' and lg.role in ('window', 'pass') and l.session = me)
+				and not exists (
+					select from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
+					where lg.gate = n.name and lg.role = 'pass' and l.session = me);
+	end if;
 end $$;
 
 -- A window that lacks a lock. While passes are inside its rows guard its gates; what is above them it holds at once.
