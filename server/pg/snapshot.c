@@ -12,19 +12,10 @@
 #include "pg/session.h"
 #include "pg/sights.h"
 
-enum { DEADLINE_MS = 5000, TRIPS = 2 };
+enum { DEADLINE_MS = 5000 };
 
 struct looks {
 	struct look *first, **last;
-};
-
-/* One snapshot on its way to PostgreSQL and back. */
-struct trip {
-	struct snapshot *snapshot;
-	bool under_way;
-	struct looks aboard;
-	struct sights sights;		/* of their gates */
-	struct flight flight, inquiry;	/* the snapshot, and who is in the way where a probe failed */
 };
 
 struct snapshot {
@@ -32,8 +23,10 @@ struct snapshot {
 	const struct log *log;
 	void (*more)(void *);
 	void *context;
-	struct looks waiting;
-	struct trip trips[TRIPS];
+	struct looks waiting, aboard;
+	struct sights sights;		/* of the gates of those aboard */
+	bool in_flight;
+	struct flight flight, inquiry;	/* the snapshot, and who is in the way where a probe failed */
 };
 
 static void looks_init(struct looks *list)
@@ -58,17 +51,13 @@ struct snapshot *snapshot_new(struct session *session, const struct log *log, vo
 	s->more = more;
 	s->context = context;
 	looks_init(&s->waiting);
-	for (int i = 0; i < TRIPS; i++) {
-		s->trips[i].snapshot = s;
-		looks_init(&s->trips[i].aboard);
-	}
+	looks_init(&s->aboard);
 	return s;
 }
 
 void snapshot_free(struct snapshot *s)
 {
-	for (int i = 0; i < TRIPS; i++)
-		sights_release(&s->trips[i].sights);
+	sights_release(&s->sights);
 	free(s);
 }
 
@@ -78,45 +67,41 @@ void snapshot_join(struct snapshot *s, struct look *look)
 }
 
 /* Whole looks only: a set of gates has to be open at one instant. */
-static void board(struct trip *trip)
+static void board(struct snapshot *s)
 {
-	struct looks *waiting = &trip->snapshot->waiting;
+	while (s->waiting.first && sights_fit(&s->sights, s->waiting.first->gates->count)) {
+		struct look *look = s->waiting.first;
 
-	while (waiting->first && sights_fit(&trip->sights, waiting->first->gates->count)) {
-		struct look *look = waiting->first;
-
-		waiting->first = look->next;
-		looks_add(&trip->aboard, look);
+		s->waiting.first = look->next;
+		looks_add(&s->aboard, look);
 		for (unsigned i = 0; i < look->gates->count; i++)
-			sights_want(&trip->sights, gates_name(look->gates, i), look->facts);
+			sights_want(&s->sights, gates_name(look->gates, i), look->facts);
 	}
-	if (!waiting->first)
-		looks_init(waiting);
+	if (!s->waiting.first)
+		looks_init(&s->waiting);
 }
 
-static void show(const struct trip *trip, struct look *look)
+static void show(const struct snapshot *s, struct look *look)
 {
 	const struct sight *sights[GATES_MAX];
 
 	for (unsigned i = 0; i < look->gates->count; i++)
-		sights[i] = sights_find(&trip->sights, gates_name(look->gates, i));
+		sights[i] = sights_find(&s->sights, gates_name(look->gates, i));
 	look->seen(look, sights);
 }
 
-static void hand_out(struct trip *trip, bool seen)
+static void hand_out(struct snapshot *s, bool seen)
 {
-	struct snapshot *s = trip->snapshot;
-
-	for (struct look *look = trip->aboard.first, *next; look; look = next) {
+	for (struct look *look = s->aboard.first, *next; look; look = next) {
 		next = look->next;
 		if (seen)
-			show(trip, look);
+			show(s, look);
 		else
 			look->seen(look, NULL);
 	}
-	looks_init(&trip->aboard);
-	sights_forget(&trip->sights);
-	trip->under_way = false;
+	looks_init(&s->aboard);
+	sights_forget(&s->sights);
+	s->in_flight = false;
 	if (s->waiting.first)
 		s->more(s->context);
 }
@@ -125,84 +110,71 @@ static void hand_out(struct trip *trip, bool seen)
 
 static void inquiry_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct trip *trip = container_of(flight, struct trip, inquiry);
+	struct snapshot *s = container_of(flight, struct snapshot, inquiry);
 
 	(void)index;
 	if (PQresultStatus(result) == PGRES_TUPLES_OK)
-		sights_note_blocked(&trip->sights, result);
+		sights_note_blocked(&s->sights, result);
 }
 
 static void inquiry_landed(struct flight *flight, bool arrived)
 {
-	hand_out(container_of(flight, struct trip, inquiry), arrived && !flight->failed);
+	hand_out(container_of(flight, struct snapshot, inquiry), arrived && !flight->failed);
 }
 
-static void inquire(struct trip *trip, const char *names)
+static void inquire(struct snapshot *s, const char *names)
 {
-	struct session *session = trip->snapshot->session;
-
-	trip->inquiry =
-		(struct flight){ .deadline_ms = DEADLINE_MS, .result = inquiry_result, .landed = inquiry_landed };
-	session_fly(session, &trip->inquiry);
-	session_add(session, "outsiders", 1, &names);
-	session_depart(session);
+	s->inquiry = (struct flight){ .deadline_ms = DEADLINE_MS, .result = inquiry_result, .landed = inquiry_landed };
+	session_fly(s->session, &s->inquiry);
+	session_add(s->session, "outsiders", 1, &names);
+	session_depart(s->session);
 }
 
 /* The snapshot. */
 
 static void snapshot_result(struct flight *flight, unsigned index, const PGresult *result)
 {
-	struct trip *trip = container_of(flight, struct trip, flight);
+	struct snapshot *s = container_of(flight, struct snapshot, flight);
 
 	(void)index;
 	if (PQresultStatus(result) == PGRES_TUPLES_OK)
-		sights_note(&trip->sights, result);
+		sights_note(&s->sights, result);
 	else
-		log_write(trip->snapshot->log, LOG_ERROR, "snapshot_failed", "sqlstate", result_sqlstate(result), "why",
+		log_write(s->log, LOG_ERROR, "snapshot_failed", "sqlstate", result_sqlstate(result), "why",
 			result_message(result), NULL);
 }
 
 static void snapshot_landed(struct flight *flight, bool arrived)
 {
-	struct trip *trip = container_of(flight, struct trip, flight);
+	struct snapshot *s = container_of(flight, struct snapshot, flight);
 	bool seen = arrived && !flight->failed;
-	const char *blocked = seen ? sights_ask_blocked(&trip->sights) : NULL;
+	const char *blocked = seen ? sights_ask_blocked(&s->sights) : NULL;
 
 	if (blocked)
-		inquire(trip, blocked);
+		inquire(s, blocked);
 	else
-		hand_out(trip, seen);
+		hand_out(s, seen);
 }
 
-static void depart(struct trip *trip)
+static void depart(struct snapshot *s)
 {
-	struct session *session = trip->snapshot->session;
 	const char *parameters[3];
 
-	board(trip);
-	trip->under_way = true;
-	if (!session_serves(session)) {
-		hand_out(trip, false);
-		return;
-	}
-	sights_ask(&trip->sights, parameters);
-	trip->flight =
-		(struct flight){ .deadline_ms = DEADLINE_MS, .result = snapshot_result, .landed = snapshot_landed };
-	session_fly(session, &trip->flight);
-	session_add(session, "snapshot", 3, parameters);
-	session_depart(session);
-}
-
-static struct trip *idle_trip(struct snapshot *s)
-{
-	for (int i = 0; i < TRIPS; i++)
-		if (!s->trips[i].under_way)
-			return &s->trips[i];
-	return NULL;
+	sights_ask(&s->sights, parameters);
+	s->flight = (struct flight){ .deadline_ms = DEADLINE_MS, .result = snapshot_result, .landed = snapshot_landed };
+	session_fly(s->session, &s->flight);
+	session_add(s->session, "snapshot", 3, parameters);
+	session_depart(s->session);
 }
 
 void snapshot_send(struct snapshot *s)
 {
-	for (struct trip *trip; s->waiting.first && (trip = idle_trip(s));)
-		depart(trip);
+	while (s->waiting.first && !s->in_flight) {
+		board(s);
+		s->in_flight = true;
+		if (session_serves(s->session))
+			depart(s);
+		else
+			hand_out(s, false);
+	}
 }

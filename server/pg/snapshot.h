@@ -16,8 +16,8 @@ struct uv_loop_s;
 struct sight {
 	enum sight_state {
 		SIGHT_OPEN,
-		SIGHT_SHUT,   /* by a window, whose lease is told */
-		SIGHT_BLOCKED /* the rows leave it open, but its lock was not to be had: ask again */
+		SIGHT_SHUT,		/* by a window, whose lease is told */
+		SIGHT_BLOCKED		/* the rows leave it open, but its lock was not to be had: ask again */
 	} state;
 	bool known;
 	const char *lease;
@@ -26,20 +26,20 @@ struct sight {
 };
 
 struct look {
-	const struct gates *gates; /* the owner's, unchanged until seen() */
-	bool facts;		   /* whether those of a shut gate are wanted */
+	const struct gates *gates;	/* the owner's, unchanged until seen() */
+	bool facts;			/* whether those of a shut gate are wanted */
 	/* The sights of the gates in their order; NULL: the session is not up, or was lost. */
 	void (*seen)(struct look *, const struct sight *const *sights);
-	struct look *next; /* the snapshot's */
+	struct look *next;		/* the snapshot's */
 };
 
-/* more() says that looks wait which may be sent now. */
+/* more() says that looks wait which can be sent now; the longer they are not, the more there may be. */
 struct snapshot *snapshot_new(struct session *, const struct log *, void (*more)(void *), void *context);
 void snapshot_free(struct snapshot *);
 
 void snapshot_join(struct snapshot *, struct look *);
 
-/* Sends what joined, unless enough are in flight. To be called before the loop sleeps. */
+/* Sends what joined, unless one is in flight. To be called before the loop sleeps. */
 void snapshot_send(struct snapshot *);
 
 #endif
