@@ -72,7 +72,7 @@ expect_job_after_opening() {
 
 test_readme__each_recipe_is_run() {
 	sed -n 's/^<!-- recipe: \(.*\) -->$/\1/p' "$root/README.md" >names
-	expect "$(wc -l <names)" -ge 9
+	expect "$(wc -l <names)" -ge 11
 	while read -r name; do
 		grep -qE "(recipe|program) $name\\>" "$root/tests/e2e/readme.sh" || { echo "not run: $name" >&2; exit 1; }
 	done <names
@@ -232,6 +232,30 @@ test_readme__psql_job() {
 	open_by_hand
 	wait "$spawned"
 	expect_job_after_opening
+}
+
+test_readme__psql_enter() {
+	begin
+	program psql-enter
+	close_by_hand
+	DATABASE_URL="$DEPLOY_GATE_TEST_PG dbname=$database" spawn sh ./psql-enter >out 2>&1
+	until_true psql_waits
+	expect_failure grep -q 'the nightly report' out
+	open_by_hand
+	wait "$spawned"
+	grep -q 'the nightly report' out
+	gate_says production 'state: open'
+	expect "$(psql -X "$DEPLOY_GATE_TEST_PG dbname=$database" -Atc "SELECT count(*) FROM deploy_gate.locks WHERE NOT ours")" = 0
+}
+
+test_readme__gate() {
+	begin
+	program gate
+	sh ./gate >out
+	grep -qx 'limit      20' out
+	grep -qx 'on_drain   stop' out
+	grep -qx 'production is open.' out
+	"$client" -q gate production --reset
 }
 
 test_readme__psql_close() {
