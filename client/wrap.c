@@ -77,12 +77,12 @@ static void look_at_silence(struct wrap *wrap, int64_t now_ms)
 	if (wrap->stop_in_silence && now_ms >= silence_term_at(silence)) {
 		stop(wrap, WRAP_SILENT, now_ms + patience_ms, silence_says(wrap->keep));
 		wrap->kill_ms = least(wrap->kill_ms, silence_kill_at(silence));
-	} else if (now_ms < silence_over_at(silence)) {
-		wrap->told_of_silence = false;
-	} else if (!wrap->told_of_silence) {
-		wrap->told_of_silence = true;
+	} else if ((now_ms >= silence_over_at(silence)) != wrap->told_of_silence) {
+		wrap->told_of_silence = !wrap->told_of_silence;
 		report_say(&wrap->client->report,
-			"no renewal was acknowledged, and the lease may have run out; the command goes on");
+			wrap->told_of_silence
+				? "no renewal was acknowledged, and the lease may have run out; the command goes on"
+				: "renewals are acknowledged again: the lease has not run out");
 	}
 }
 

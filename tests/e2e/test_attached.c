@@ -176,8 +176,8 @@ static const struct outage {
 	const char *said;
 } outages[] = {
 	{ "deploy", "out.stop", "stop", 76, "got TERM\n" },
-	{ "deploy", "out.finish", "finish", RECORDER_EXIT, "the command goes on\n" },
-	{ "run", "job.out", "finish", RECORDER_EXIT, "the command goes on\n" },
+	{ "deploy", "out.finish", "finish", RECORDER_EXIT, "the lease has not run out\n" },
+	{ "run", "job.out", "finish", RECORDER_EXIT, "the lease has not run out\n" },
 	{ "run", "job.out.stop", "stop", 76, "got TERM\n" },
 };
 
@@ -198,6 +198,7 @@ static void test_attached__an_outage_longer_than_the_ttl(void **state)
 	kill(world->server, SIGCONT);
 	for (size_t i = 0; i < COUNT(outages); i++) {
 		run_await(&runs[i], outages[i].said);
+		assert_int_equal(run_times(&runs[i], "the command goes on\n"), outages[i].code != 76);
 		if (outages[i].code != 76)
 			kill(runs[i].pid, SIGQUIT);
 		assert_int_equal(run_finish(&runs[i]), outages[i].code);
