@@ -215,6 +215,35 @@ static void test_beside__jobs_that_overlap_do_not_starve_a_deploy(void **state)
 		psql_close(&crowd.jobs[i]);
 }
 
+/* A deploy in plain SQL waits for passes too, and none is given while it stands in line, not even where the server has the
+ * lock already for others. */
+static void test_beside__close_here_waits_for_passes_and_lets_no_more_in(void **state)
+{
+	struct stage *stage = *state;
+	struct psql ann;
+	struct ask *inside = post(stage, "/v1/gates/here.below/pass", "token=" TOKEN("here-1")), *late;
+	char target[96], id[64];
+
+	assert_answer(inside, 201, NULL);
+	snprintf(id, sizeof(id), "%s", ask_text(inside, "id"));
+	psql_open(&ann, &stage->db, NULL);
+	assert_string_equal(psql_state(&ann, "call deploy_gate.close_here('here', 'x', '50 ms')"), "55P03");
+	psql_send(&ann, "call deploy_gate.close_here('here', 'by hand', '50 s')");
+	psql_until(&stage->admin, "select exists (select from pg_locks where pid = %d and not granted)", ann.pid);
+	assert_answer(post(stage, "/v1/gates/here.below/pass", NULL), 423, "closed");
+	late = http_begin(&stage->http, &stage->two, "POST /v1/gates/here.below/pass", "wait=50s");
+	await_jobs(stage, "here.below", 1);
+	assert_true(psql_busy(&ann));
+	snprintf(target, sizeof(target), "/v1/leases/%s/release", id);
+	assert_answer(post(stage, target, "token=" TOKEN("here-1")), 200, NULL);
+	assert_string_equal(psql_finish(&ann), "00000");
+	assert_false(http_done(late));
+	psql_run(&ann, "select deploy_gate.open_here('here')");
+	http_finish(late);
+	assert_answer(late, 201, NULL);
+	psql_close(&ann);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +254,7 @@ int main(void)
 		cmocka_unit_test(test_beside__a_drain_that_is_over_proceeds),
 		cmocka_unit_test(test_beside__a_drain_that_is_over_stops),
 		cmocka_unit_test(test_beside__jobs_that_overlap_do_not_starve_a_deploy),
+		cmocka_unit_test(test_beside__close_here_waits_for_passes_and_lets_no_more_in),
 	};
 
 	return cmocka_run_group_tests(tests, stage_setup, stage_teardown);
