@@ -195,16 +195,16 @@ static void acknowledge_event(struct keep *keep, const cJSON *lease)
 		acknowledge(keep, lease, acked_ms < now_ms ? acked_ms : now_ms);
 }
 
-/* A deploy waits for us. */
+/* Whether a deploy waits for us; one may also have given up. */
 static void note_closing(struct keep *keep, const cJSON *closing)
 {
 	const char *holder = json_text(closing, "holder"), *reason = json_text(closing, "reason");
 	int64_t left_ms = json_number(closing, "deadline_in_ms", 0);
 	char left[DURATION_TEXT_MAX];
 
-	if (!cJSON_IsObject(closing))
+	keep->closing = cJSON_IsObject(closing);
+	if (!keep->closing)
 		return;
-	keep->closing = true;
 	duration_say(left_ms, left);
 	snprintf(keep->why, sizeof(keep->why), "a deploy%s%.200s wants in%s%.200s%s%s%s", holder ? " by " : "",
 		holder ? holder : "", reason ? " (" : "", reason ? reason : "", reason ? ")" : "",

@@ -279,24 +279,39 @@ static void test_keep__knows_when_it_is_lost(void **state)
 	}
 }
 
-static void test_keep__hears_that_a_deploy_wants_in(void **state)
+#define CLOSING ",\"closing\":{\"holder\":\"ann\",\"reason\":\"release 42\",\"deadline_in_ms\":90000}"
+
+static void test_keep__hears_that_a_deploy_wants_in_and_that_it_gave_up(void **state)
 {
 	static const struct act acts[] = { { ATTACH,
-						   STREAM EVENT("attached", AT("2")) EVENT("closing",
-							   AT("2") ",\"closing\":{\"holder\":\"ann\",\"reason\":"
-								   "\"release 42\",\"deadline_in_ms\":90000}"),
-						   EVENT("stop", AT("2") ",\"closing\":{\"holder\":\"ann\"}"), 200,
-						   false },
+						   STREAM EVENT("attached", AT("2")) EVENT("closing", AT("2") CLOSING),
+						   EVENT("renewed", AT("2")), 200, false },
 		{ NULL } };
 	struct service service;
 
 	(void)state;
 	begin(&service, acts);
 	GO_ON_UNTIL(&service, keep->closing);
-	assert_false(service.keep.stop);
 	assert_string_equal(service.keep.why, "a deploy by ann wants in (release 42), and waits for 1m 30s");
-	GO_ON_UNTIL(&service, keep->stop);
+	GO_ON_UNTIL(&service, !keep->closing);
+	assert_false(service.keep.stop);
 	end(&service);
+}
+
+static void test_keep__hears_that_it_has_to_stop(void **state)
+{
+	static const char *const says[] = { STREAM EVENT("attached", AT("2")) EVENT("stop", AT("2") CLOSING),
+		STREAM EVENT("attached", AT("2") CLOSING ",\"stop\":true") };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(says); i++) {
+		const struct act acts[] = { { ATTACH, says[i], NULL, 0, false }, { NULL } };
+		struct service service;
+
+		begin(&service, acts);
+		GO_ON_UNTIL(&service, keep->stop);
+		end(&service);
+	}
 }
 
 int main(void)
@@ -310,7 +325,8 @@ int main(void)
 		cmocka_unit_test(test_keep__renews_where_no_stream_is_to_be_had),
 		cmocka_unit_test(test_keep__renews_where_a_stream_says_nothing),
 		cmocka_unit_test(test_keep__knows_when_it_is_lost),
-		cmocka_unit_test(test_keep__hears_that_a_deploy_wants_in),
+		cmocka_unit_test(test_keep__hears_that_a_deploy_wants_in_and_that_it_gave_up),
+		cmocka_unit_test(test_keep__hears_that_it_has_to_stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
