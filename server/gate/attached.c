@@ -10,6 +10,7 @@
 #include "base/container.h"
 #include "base/die.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "pg/batch.h"
 
 enum { PATIENCE_MS = 15000 };
@@ -114,6 +115,7 @@ static void hang_up(struct task *task)
 
 	if (!a->gates)
 		return;
+	log_write(task->keeper->log, LOG_INFO, "stream_broken", "lease", a->id, NULL);
 	note_broken(a);
 	part(a);
 	task_end(task);

@@ -105,7 +105,7 @@ const struct route routes[] = {
 	{ "PATCH", "/v1/leases/{id}", amend_params, call_change, CHANGE_AMEND, true, NULL, NO_LEASE },
 	{ "POST", "/v1/leases/{id}/renew", renew_params, call_change, CHANGE_RENEW, true, NULL, NO_LEASE },
 	{ "POST", "/v1/leases/{id}/release", release_params, call_change, CHANGE_RELEASE, true, NULL, NO_LEASE },
-	{ "GET", "/v1/leases/{id}/attach", attach_params, call_attach, CHANGE_ATTACH, false, NULL, NO_LEASE },
+	{ "GET", "/v1/leases/{id}/attach", attach_params, call_attach, CHANGE_ATTACH, true, NULL, NO_LEASE },
 	{ "GET", "/v1/events", events_params, call_read, READ_EVENTS, false, NULL, NULL },
 	{ "GET", "/v1/replicas", no_params, call_read, READ_REPLICAS, false, NULL, NULL },
 	{ "GET", "/healthz", no_params, call_health, 0, false, NULL, NULL },
