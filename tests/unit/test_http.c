@@ -81,7 +81,7 @@ static const struct spoken {
 		"{\"token\":\"" TOKEN "\"," },
 	{ POST_LAST("/v1/gates/a/close", "X-Lease-Token: " TOKEN "\r\n", "30", "token=" TOKEN), "400 ",
 		"token: given twice" },
-	{ POST_LAST("/v1/gates/a/close", FORM, "7", "ttl=5h&"), "400 ", "ttl: is above max" },
+	{ POST_LAST("/v1/gates/a/close", FORM, "13", "ttl=5h&max=4h"), "400 ", "ttl: is above max" },
 	{ POST_LAST("/v1/gates/a/close", FORM, "13", "takeover=true"), "400 ", "reason: is missing" },
 	{ POST_LAST("/v1/gates/a/close", FORM, "10", "timeout=2m"), "400 ", "timeout: at most 1m" },
 	{ POST_LAST("/v1/gates/a/close", "Content-Type: text/xml\r\n", "3", "<a>"), "415 ", "text/xml" },
