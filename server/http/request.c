@@ -1,6 +1,5 @@
 #include "http/request.h"
 
-#include <inttypes.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,8 @@
 #include "http/watch.h"
 
 enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024, LINGERING_MAX = 256 };
+
+enum { ID_DIGITS_LEAST = 8, ID_ROOM = 32 };
 
 /* Of a target in absolute form ("http://gate:80/v1/gates") what stands before the authority; 0 for any other. */
 static size_t scheme_length(const char *target)
@@ -150,13 +151,20 @@ static void request_move(struct request *request, enum place place)
 	}
 }
 
-/* The client's own id, if it sent a good one; else ours. */
-static const char *id_of(const struct request *request, char text[static 32])
+/* The client's own id, if it sent a good one; else ours, prefix and number: by hand, because every reply has one. */
+static const char *id_of(const struct request *request, char text[static ID_ROOM])
 {
+	static const char digits[] = "0123456789abcdef";
+	const size_t prefix = sizeof(request->desk->prefix) - 1;
+	uint64_t number = request->number;
+	char *at = text + ID_ROOM - 1;
+
 	if (request->headers.request_id)
 		return request->headers.request_id;
-	snprintf(text, 32, "%s%08" PRIx64, request->desk->prefix, request->number);
-	return text;
+	*at = '\0';
+	for (int i = 0; i < ID_DIGITS_LEAST || number; i++, number >>= 4)
+		*--at = digits[number & 15];
+	return memcpy(at - prefix, request->desk->prefix, prefix);
 }
 
 static void log_reply(const struct request *request, enum outcome outcome, const char *id)
@@ -197,7 +205,7 @@ static void answer(struct request *request, enum outcome outcome, struct MHD_Res
 
 static void begin_stream(struct request *request)
 {
-	char buffer[32];
+	char buffer[ID_ROOM];
 	const char *id = id_of(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
@@ -217,7 +225,7 @@ static char *add_token(const char *json, const char *token)
 
 void request_reply(struct request *request, enum outcome outcome, const char *json)
 {
-	char buffer[32], *with_token = request->token ? add_token(json, request->token) : NULL;
+	char buffer[ID_ROOM], *with_token = request->token ? add_token(json, request->token) : NULL;
 	const char *id = id_of(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
@@ -227,7 +235,7 @@ void request_reply(struct request *request, enum outcome outcome, const char *js
 
 static void refuse(struct request *request, const struct problem *problem)
 {
-	char buffer[32];
+	char buffer[ID_ROOM];
 	const char *id = id_of(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
