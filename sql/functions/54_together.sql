@@ -31,8 +31,8 @@ begin
 	end loop;
 end $$;
 
--- The places of those in the list that are plain: a new token, one gate, no lease and no gap near it, nor another close of the
--- list before it.
+-- The places of those in the list that are plain: a new token, one gate, no lease and no gap near it, nor an earlier close of
+-- the list.
 create or replace function deploy_gate.plain_closes(list jsonb[]) returns integer[]
 language plpgsql as $$
 declare
@@ -59,7 +59,8 @@ begin
 						select from deploy_gate.gate g where g.name = any (deploy_gate.path(a.gate)) and g.gap_until > at))
 			and not exists (
 				select from unnest(list[:q.place - 1]) before (request), jsonb_array_elements_text(before.request -> 'gates') b (gate)
-				where starts_with(a.gate || '.', b.gate || '.') or starts_with(b.gate || '.', a.gate || '.')));
+				where starts_with(a.gate || '.', b.gate || '.') or starts_with(b.gate || '.', a.gate || '.')
+					or before.request -> 'digest' = q.request -> 'digest'));
 end $$;
 
 -- Makes the windows of these places, whose locks are had, and returns them at their places.
