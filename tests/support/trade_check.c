@@ -4,7 +4,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 /* One run of a command. ended_ns is INT64_MAX while no line says how it ended. */
 struct stay {
@@ -24,9 +23,11 @@ struct player {
 	unsigned stays, complete, overruns;
 };
 
+enum { PLAYERS_MAX = 1500, STAYS_MAX = 3000 };
+
 struct check {
-	struct player *players;
-	struct stay *stays;
+	struct player players[PLAYERS_MAX];
+	struct stay stays[STAYS_MAX];
 	size_t player_count, stay_count;
 	struct trade_findings *found;
 };
@@ -40,6 +41,7 @@ const char *trade_rule_says(enum trade_rule rule)
 		[RULE_EXIT] = "ended with another code than 0",
 		[RULE_STARVED] = "a job let too many windows pass",
 		[RULE_DRAIN] = "a deploy did not close within its drain",
+		[RULE_IDLE] = "a deploy waited although nobody was inside",
 	};
 
 	return says[rule];
@@ -102,6 +104,7 @@ static void begin_stay(struct check *check, struct player *player, const struct 
 			fault(check, RULE_ONCE, line->name, line->number);
 			return;
 		}
+	assert_true(check->stay_count < STAYS_MAX);
 	player->stays++;
 	check->stays[check->stay_count++] = (struct stay){
 		.player = player, .lease = line->mark, .began_ns = line->ns, .ended_ns = INT64_MAX, .how = TRADE_BEGAN
@@ -122,6 +125,7 @@ static void note_line(struct check *check, const struct trade_line *line)
 	struct player *player;
 
 	if (line->event == TRADE_ASKED) {
+		assert_true(check->player_count < PLAYERS_MAX);
 		check->players[check->player_count++] = (struct player){ .asked = line, .waits_ns = line->ns };
 		return;
 	}
@@ -161,11 +165,24 @@ static bool has_terms(const struct player *player, const char *terms)
 	return strcmp(player->asked->mark, terms) == 0;
 }
 
+static bool is_over(const struct stay *window, const struct stay *job)
+{
+	return window->player->asked->is_deploy && overlap(window, job) &&
+		trade_shuts(window->player->asked->gates, job->player->asked->gates);
+}
+
+/* Whether the job was overrun by then. From that moment on no window waits for it any more. */
+static bool is_overrun(const struct check *check, const struct stay *job, int64_t ns)
+{
+	for (const struct stay *s = check->stays; job->overrun && s < check->stays + check->stay_count; s++)
+		if (is_over(s, job) && has_terms(s->player, TERMS_PROCEED) && s->began_ns <= ns)
+			return true;
+	return false;
+}
+
 static void check_window_and_job(struct check *check, const struct stay *window, const struct stay *job)
 {
-	if (!trade_shuts(window->player->asked->gates, job->player->asked->gates) || !overlap(window, job))
-		return;
-	if (!job->overrun || !has_terms(window->player, TERMS_PROCEED))
+	if (is_over(window, job) && !is_overrun(check, job, window->began_ns))
 		fault_of_two(check, RULE_INSIDE, job, window);
 }
 
@@ -197,19 +214,6 @@ static bool may_go_again(const struct stay *stay)
 	if (stay->how == TRADE_CUT)
 		return has_terms(stay->player, TERMS_RERUN);
 	return stay->how == TRADE_BROKE && stay->overrun && has_terms(stay->player, TERMS_FRAGILE);
-}
-
-static void check_stay(struct check *check, const struct stay *stay)
-{
-	struct trade_findings *found = check->found;
-
-	if (stay->how != TRADE_ENDED && !may_go_again(stay))
-		fault(check, RULE_ONCE, stay->player->asked->name, stay->how);
-	if (stay->overrun)
-		add_line(found->overrun, sizeof(found->overrun), stay->player->asked->name, stay->lease,
-			stay->ended_ns == INT64_MAX ? -1 : (stay->ended_ns - stay->began_ns) / 1000000);
-	found->runs_again += stay->how != TRADE_ENDED;
-	found->runs_overrun += stay->overrun;
 }
 
 /* How many windows were in its way from when it waited until it ran. */
@@ -262,6 +266,38 @@ static void check_deploy(struct check *check, const struct player *player)
 		found->longest_drain_ms = player->drained_ms;
 }
 
+/* How long nobody was inside before a window that drained began. */
+static void check_idle(struct check *check, const struct stay *window)
+{
+	const struct player *player = window->player;
+	int64_t empty_ns = window->began_ns - player->drained_ms * 1000000, idle_ms;
+
+	for (const struct stay *s = check->stays; s < check->stays + check->stay_count; s++)
+		if (!s->player->asked->is_deploy && s->ended_ns > empty_ns && s->began_ns < window->began_ns &&
+			trade_shuts(player->asked->gates, s->player->asked->gates))
+			empty_ns = s->ended_ns;
+	idle_ms = (window->began_ns - empty_ns) / 1000000;
+	if (idle_ms > IDLE_MS)
+		fault(check, RULE_IDLE, player->asked->name, idle_ms);
+	if (idle_ms > check->found->longest_idle_ms)
+		check->found->longest_idle_ms = idle_ms;
+}
+
+static void check_stay(struct check *check, const struct stay *stay)
+{
+	struct trade_findings *found = check->found;
+
+	if (stay->how != TRADE_ENDED && !may_go_again(stay))
+		fault(check, RULE_ONCE, stay->player->asked->name, stay->how);
+	if (stay->overrun)
+		add_line(found->overrun, sizeof(found->overrun), stay->player->asked->name, stay->lease,
+			stay->ended_ns == INT64_MAX ? -1 : (stay->ended_ns - stay->began_ns) / 1000000);
+	if (stay->player->asked->is_deploy && stay->player->drained_ms)
+		check_idle(check, stay);
+	found->runs_again += stay->how != TRADE_ENDED;
+	found->runs_overrun += stay->overrun;
+}
+
 static void check_player(struct check *check, const struct player *player)
 {
 	if (player->complete != 1)
@@ -276,14 +312,9 @@ static void check_player(struct check *check, const struct player *player)
 
 void trade_check(const struct trade_history *history, struct trade_findings *found)
 {
-	struct check check = {
-		.players = calloc(history->count + 1, sizeof(*check.players)),
-		.stays = calloc(history->count + 1, sizeof(*check.stays)),
-		.found = found,
-	};
+	struct check check = { .found = found };
 
 	*found = (struct trade_findings){ .jobs = 0 };
-	assert_true(check.players && check.stays);
 	for (size_t i = 0; i < history->count; i++)
 		note_line(&check, &history->lines[i]);
 	check_pairs(&check);
@@ -291,6 +322,4 @@ void trade_check(const struct trade_history *history, struct trade_findings *fou
 		check_stay(&check, &check.stays[i]);
 	for (size_t i = 0; i < check.player_count; i++)
 		check_player(&check, &check.players[i]);
-	free(check.players);
-	free(check.stays);
 }

@@ -16,7 +16,8 @@
 /* Jobs of this phase meet deploys that are queued back to back, and get in after at most two windows. */
 #define PHASE_QUEUE "queue-"
 
-enum { WINDOWS_AT_MOST = 2 };
+/* Promised is 1 s. The rest is for programs to come and go on a busy machine. */
+enum { WINDOWS_AT_MOST = 2, IDLE_MS = 5000 };
 
 enum trade_rule {
 	RULE_INSIDE,	/* no job runs inside a window, unless that was to close over it */
@@ -25,6 +26,7 @@ enum trade_rule {
 	RULE_EXIT,	/* each client ends with 0 */
 	RULE_STARVED,	/* jobs get in between deploys that are queued */
 	RULE_DRAIN,	/* a deploy closes within its drain */
+	RULE_IDLE,	/* … and soon after the last job has left */
 	TRADE_RULES
 };
 
@@ -38,7 +40,7 @@ struct trade_findings {
 	unsigned windows_drained;		/* that waited for jobs to leave */
 	unsigned runs_again, runs_overrun;	/* of jobs */
 	unsigned most_windows;			/* that a job let pass where deploys are queued */
-	long long longest_drain_ms;
+	long long longest_drain_ms, longest_idle_ms;
 };
 
 void trade_check(const struct trade_history *, struct trade_findings *);

@@ -62,9 +62,9 @@ void trade_gather(struct trade *, struct trade_history *);
 int trade_chance(struct trade *, int least, int most);
 
 /* The command of a job or deploy, whose words are TRADE_COMMAND HISTORY job|deploy NAME GATES TERMS MS: it writes down that it
- * begins, works for that long, and writes down how that ended. main hands its arguments here first. False: it was not called
- * as one. */
+ * begins, works for that long, writes down how that ended, and ends the program. main hands its arguments here first;
+ * it returns where the program was not called as one. */
 #define TRADE_COMMAND "trade"
-bool trade_as_command(int argc, char **argv, int *code);
+void trade_as_command(int argc, char **argv);
 
 #endif
