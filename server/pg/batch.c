@@ -381,8 +381,11 @@ void batch_send(struct batch *b)
 {
 	char number[24];
 
-	if (!batch_writes(b))
+	/* Whoever is told so may ask again at once: that is for the next time. */
+	if (!batch_writes(b)) {
 		turns_fail(&b->waiting, OUTCOME_UNAVAILABLE);
+		return;
+	}
 	/* The one being composed next must have landed: two in flight are one more than anybody needs. */
 	if (!turns_any(&b->waiting) || b->in_flight || b->pausing || b->composing->in_flight)
 		return;
