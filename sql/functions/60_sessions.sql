@@ -84,8 +84,32 @@ begin
 			perform pg_advisory_unlock(deploy_gate.prefixed_key('deploy_gate-session:', dead::text)),
 				deploy_gate.supersede(dead, deploy_gate.batch_session(), 'died; taken over by ' || deploy_gate.batch_session()),
 				deploy_gate.touch(array(select distinct lg.gate from deploy_gate.lease_gate lg));
+		else
+			perform deploy_gate.end_hoarder(dead);
 		end if;
 	end loop;
+end $$;
+
+-- A replica that stands still lives, by its proof, and goes on holding what its leases no longer want: nobody else could have
+-- those gates. Its backend is ended, and it starts afresh when it moves again.
+create or replace function deploy_gate.end_hoarder(number bigint) returns void
+language plpgsql as $$
+declare
+	hoarder integer := (
+		select a.pid from deploy_gate.session s
+		join pg_stat_activity a on a.pid = s.pid and a.backend_start = s.backend_start
+		where s.number = $1 and s.stamped_at < deploy_gate.batch_now() - interval '5 s'
+			and a.wait_event is distinct from 'SyncRep'
+			and exists (
+				select from pg_locks l, lateral (select (l.classid::bigint << 32) | l.objid::bigint) k (key)
+				where l.pid = a.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.granted
+					and l.database = (select oid from pg_database where datname = current_database())
+					and k.key <> deploy_gate.prefixed_key('deploy_gate-session:', s.number::text)
+					and not exists (
+						select from deploy_gate.lease_gate lg join deploy_gate.lease w on w.id = lg.lease
+						where w.session = s.number and lg.role <> 'ticket' and k.key = any (lg.key || lg.ancestor_keys))));
+begin
+	perform pg_terminate_backend(hoarder);
 end $$;
 
 -- A clean stop: the leases go to the replica that was heard of last, or stay for the next one of this name.

@@ -199,6 +199,32 @@ static void test_crash__of_a_server_that_hangs_while_its_window_drains(void **st
 	psql_close(&job);
 }
 
+/* Nor does one that stands still beyond the time to live of its window: its lock goes where its lease went. */
+static void test_crash__of_a_server_that_hangs_beyond_its_ttl(void **state)
+{
+	struct stage *stage = *state;
+	struct live live = begin_live(stage, "2s");
+	int64_t deadline_ns;
+	struct psql ann;
+
+	server_signal(&stage->one, SIGSTOP);
+	http_finish(live.there);
+	assert_answer(live.there, 200, NULL);
+	assert_answer(http_ask(&stage->http, &stage->two, "POST /v1/gates/crash/close", "ttl=10m&token=" TOKEN("next")),
+		201, NULL);
+	assert_answer(
+		http_ask(&stage->http, &stage->two, "POST /v1/gates/crash/open", "token=" TOKEN("next")), 200, NULL);
+	psql_open(&ann, &stage->db, NULL);
+	assert_true(psql_true(&ann, "select pg_try_advisory_lock(deploy_gate.key('crash'))"));
+	psql_close(&ann);
+	server_signal(&stage->one, SIGCONT);
+	http_finish(live.here);
+	assert_answer(live.here, 200, NULL);
+	deadline_ns = clock_ns() + 20000000000;
+	while (post(stage, "/v1/gates/crash/close", "timeout=1s&token=" TOKEN("again"))->status / 100 != 2)
+		assert_true(clock_ns() < deadline_ns);
+}
+
 /* TERM: it says 503 to who waits, hands its leases over, and exits 0. */
 static void test_crash__none_but_a_clean_stop(void **state)
 {
@@ -247,6 +273,7 @@ int main(void)
 		STAGE_TEST(test_crash__of_a_server_that_comes_back),
 		STAGE_TEST(test_crash__of_a_server_that_stays_away),
 		STAGE_TEST(test_crash__of_a_server_that_hangs_while_its_window_drains),
+		STAGE_TEST(test_crash__of_a_server_that_hangs_beyond_its_ttl),
 		STAGE_TEST(test_crash__none_but_a_clean_stop),
 		STAGE_TEST(test_crash__and_a_close_again_elsewhere_is_the_same_window),
 	};
