@@ -112,12 +112,11 @@ static void resume(struct request *request)
 /* The stream of a request that the keeper is through with: ends once all is sent, or now, if its client is gone. */
 static void leave_stream(struct request *request)
 {
-	if (request->place == PLACE_ABANDONED) {
-		stream_break(request->stream);
-		return;
-	}
 	client_enter(request->client, CLIENT_REPLY, uv_now(request->desk->loop));
-	stream_end(request->stream);
+	if (request->place == PLACE_ABANDONED)
+		stream_break(request->stream);
+	else
+		stream_end(request->stream);
 }
 
 /* Moves a request; what holds in a place is made to hold here. */

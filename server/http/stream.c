@@ -24,10 +24,12 @@ struct unsent {
 
 struct stream {
 	struct MHD_Connection *connection;
+	int fd;
 	bool *resumed;
 	struct unsent *unsent;		/* in the order in which they leave */
 	char *out;			/* the event being sent, or NULL */
 	size_t size, sent;
+	uint64_t taken_ns;		/* when something was last handed on */
 	bool suspended, over, broken;
 };
 
@@ -48,7 +50,9 @@ struct stream *stream_new(struct MHD_Connection *connection, int fd, bool *resum
 	struct stream *stream = or_die(calloc(1, sizeof(*stream)));
 
 	stream->connection = connection;
+	stream->fd = fd;
 	stream->resumed = resumed;
+	stream->taken_ns = uv_hrtime();
 	prepare_socket(fd);
 	return stream;
 }
@@ -122,6 +126,7 @@ static ssize_t take(void *context, uint64_t position, char *to, size_t room)
 	size = stream->size - stream->sent < room ? stream->size - stream->sent : room;
 	memcpy(to, stream->out + stream->sent, size);
 	stream->sent += size;
+	stream->taken_ns = uv_hrtime();
 	if (stream->sent == stream->size) {
 		free(stream->out);
 		stream->out = NULL;
@@ -148,10 +153,18 @@ static bool is_kind(const struct unsent *unsent, const char *kind)
 	return unsent->kind && kind ? strcmp(unsent->kind, kind) == 0 : unsent->kind == kind;
 }
 
+/* Where TCP does not see to it, as on a socket file, we do: then the connection is found hung up. */
+static void cut_if_stuck(struct stream *stream)
+{
+	if ((stream->out || stream->unsent) && uv_hrtime() - stream->taken_ns > (uint64_t)GONE_MS * NS_PER_MS)
+		shutdown(stream->fd, SHUT_RDWR);
+}
+
 void stream_say(struct stream *stream, const struct stream_event *event)
 {
 	struct unsent **link = &stream->unsent, *unsent;
 
+	cut_if_stuck(stream);
 	while (*link)
 		if (is_kind(*link, event->kind))
 			forget(link);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "support/cluster.h"
@@ -120,20 +121,26 @@ static void test_attach__a_stream_with_nothing_to_say_uses_no_processor(void **s
 }
 
 /* Attaches by a socket of its own, which takes next to nothing. */
-static int begin_deaf(const struct server *server, const char *id)
+static int begin_deaf(const void *address, socklen_t length, const char *id)
 {
-	struct sockaddr_in address = {
-		.sin_family = AF_INET, .sin_port = htons((uint16_t)server->port), .sin_addr = { htonl(INADDR_LOOPBACK) }
-	};
-	int fd = socket(AF_INET, SOCK_STREAM, 0), size = 1024;
+	int fd = socket(((const struct sockaddr *)address)->sa_family, SOCK_STREAM, 0), size = 1024;
 	char text[256];
 
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(connect(fd, address, length), 0);
 	snprintf(text, sizeof(text),
 		"GET /v1/leases/%s/attach HTTP/1.1\r\nHost: localhost\r\nX-Lease-Token: " TOKEN_HERE "\r\n\r\n", id);
 	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
 	return fd;
+}
+
+static int begin_deaf_tcp(const struct server *server, const char *id)
+{
+	const struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_port = htons((uint16_t)server->port), .sin_addr = { htonl(INADDR_LOOPBACK) }
+	};
+
+	return begin_deaf(&address, sizeof(address), id);
 }
 
 /* How many events come at once, when somebody listens again. */
@@ -158,7 +165,7 @@ static void test_attach__a_slow_client_is_told_the_latest(void **state)
 {
 	struct stage *stage = *state;
 	struct ask *window = post(stage, "/v1/gates/broken/close", "ttl=10m&token=" TOKEN_HERE);
-	int fd = begin_deaf(&stage->one, ask_text(window, "id"));
+	int fd = begin_deaf_tcp(&stage->one, ask_text(window, "id"));
 
 	psql_until(&stage->admin, "%s", lives);
 	for (int i = 0; i < 40; i++) {
@@ -172,22 +179,46 @@ static void test_attach__a_slow_client_is_told_the_latest(void **state)
 	close(fd);
 }
 
-/* Whoever takes nothing any more is gone, as a host without power is: in seconds, whatever TCP would be ready to wait. */
-static void test_attach__a_client_that_takes_nothing_is_gone(void **state)
+/* Each hint is an event, so that there is something to take. */
+static void await_gone(struct stage *stage)
 {
-	struct stage *stage = *state;
-	struct ask *window = post(stage, "/v1/gates/broken/close", "ttl=10m&token=" TOKEN_HERE);
-	int fd = begin_deaf(&stage->one, ask_text(window, "id"));
 	int64_t deadline_ns = clock_ns() + 30000000000;
 
 	psql_until(&stage->admin, "%s", lives);
-	/* Each hint is an event, so that there is something to take. */
 	while (psql_true(&stage->admin, "select attached from deploy_gate.lease")) {
 		psql_run(&stage->admin, "notify deploy_gate, 'broken'");
 		if (clock_ns() > deadline_ns)
 			fail_msg("a stream that nobody takes stands");
 	}
+}
+
+/* Whoever takes nothing any more is gone, as a host without power is: in seconds, whatever TCP would be ready to wait. */
+static void test_attach__a_client_that_takes_nothing_is_gone(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *window = post(stage, "/v1/gates/broken/close", "ttl=10m&token=" TOKEN_HERE);
+	int fd = begin_deaf_tcp(&stage->one, ask_text(window, "id"));
+
+	await_gone(stage);
 	close(fd);
+}
+
+static void test_attach__a_client_that_takes_nothing_from_a_socket_file_is_gone(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *window = post(stage, "/v1/gates/broken/close", "ttl=10m&token=" TOKEN_HERE);
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct server local = { 0 };
+	char listen[128];
+	int fd;
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s.sock", stage->one.log);
+	snprintf(listen, sizeof(listen), "unix:%s", address.sun_path);
+	server_start(&local, stage->db.conninfo, "local", (const char *const[]){ "--listen", listen, NULL });
+	fd = begin_deaf(&address, sizeof(address), ask_text(window, "id"));
+	await_gone(stage);
+	close(fd);
+	server_release(&local);
 }
 
 /* PostgreSQL is away, on a cluster of the test's own. */
@@ -295,6 +326,7 @@ int main(void)
 		STAGE_TEST(test_attach__a_stream_with_nothing_to_say_uses_no_processor),
 		STAGE_TEST(test_attach__a_slow_client_is_told_the_latest),
 		STAGE_TEST(test_attach__a_client_that_takes_nothing_is_gone),
+		STAGE_TEST(test_attach__a_client_that_takes_nothing_from_a_socket_file_is_gone),
 		OUTAGE_TEST(test_attach__an_outage_is_outlasted_in_silence),
 		OUTAGE_TEST(test_attach__what_ended_in_an_outage_is_lost),
 	};
