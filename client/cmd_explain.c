@@ -258,6 +258,8 @@ static void explain_closed(const char *name, const cJSON *gate)
 	putchar('\n');
 	put_text(stdout, "  link:     ", json_text(window, "url"), "\n");
 	say_until(gate, window);
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(window, "contested")))
+		line("but:", "it has not got the lock, which plain SQL sessions have");
 	say_inside(gate);
 	say_how_to_open(name, window);
 }

@@ -43,19 +43,25 @@ static void say_holder(FILE *out, const cJSON *lease)
 	say_text(out, " (", lease, "reason", ")");
 }
 
-/* Whoever holds the lock without a lease: sessions of plain SQL. */
-static void say_external(FILE *out, const cJSON *external)
+/* Whoever has the lock without a lease: sessions of plain SQL. */
+static void say_sessions(FILE *out, const cJSON *external)
 {
 	const cJSON *one = cJSON_GetArrayItem(external, 0);
 	int more = cJSON_GetArraySize(external) - 1;
 
-	fputs(" by a plain SQL session", out);
+	fputs("a plain SQL session", out);
 	if (json_number(one, "pid", 0) > 0)
 		fprintf(out, ", pid %" PRId64, json_number(one, "pid", 0));
 	say_text(out, " of ", one, "user", "");
 	say_text(out, " in ", one, "application_name", "");
 	if (more > 0)
 		fprintf(out, " and %d more", more);
+}
+
+static void say_external(FILE *out, const cJSON *external)
+{
+	fputs(" by ", out);
+	say_sessions(out, external);
 	fputs("; it opens when that unlocks or ends", out);
 }
 
@@ -206,11 +212,16 @@ static void say_not_holder(FILE *out, const cJSON *gate)
 static void say_drain_timeout(FILE *out, const cJSON *gate)
 {
 	const char *name = json_text(gate, "name");
+	const cJSON *external = cJSON_GetObjectItemCaseSensitive(gate, "external");
 	int64_t inside = json_number(gate, "passes.count", 0);
 
 	fprintf(out, "%s is open again, because jobs did not leave in time", name ? name : "the gate");
 	if (inside > 0)
 		fprintf(out, "; inside now: %" PRId64, inside);
+	if (cJSON_GetArraySize(external) > 0) {
+		fputs(inside > 0 ? " and " : "; inside now: ", out);
+		say_sessions(out, external);
+	}
 }
 
 /* The sentence of an outcome, if its facts are there. Whether one was said. */

@@ -373,6 +373,18 @@ begin
 	end if;
 end $$;
 
+-- The first of these gates, and who did not leave it: its passes, and as external the sessions that share a lock.
+create or replace function deploy_gate.stayed_json(gates text[], at timestamptz) returns json
+language plpgsql volatile as $$
+declare
+	keys bigint[] := array(select deploy_gate.prefixed_key('deploy_gate:', g) from unnest(gates) g);
+	outsiders json := deploy_gate.outsiders(keys, 'ExclusiveLock');
+begin
+	return json_build_object('gate', case
+		when outsiders is null then deploy_gate.gate_json(gates[1], at)
+		else (deploy_gate.gate_json(gates[1], at)::jsonb || jsonb_build_object('external', outsiders))::json end);
+end $$;
+
 -- How a close that was asked in this batch stands after settling.
 create or replace function deploy_gate.close_outcome(id text, out outcome text, out body json)
 language plpgsql as $$
@@ -396,7 +408,7 @@ begin
 		body := json_build_object('drain_until_ms', deploy_gate.ms_between(at, l.drain_until));
 	elsif l.ending = 'drain_timeout' then
 		outcome := 'drain_timeout';
-		body := json_build_object('gate', deploy_gate.gate_json(l.gates[1], at));
+		body := deploy_gate.stayed_json(l.gates, at);
 	else
 		outcome := 'gone';
 		body := json_build_object('lease', deploy_gate.lease_json(l, at));

@@ -82,7 +82,7 @@ begin
 	elsif l.ending = 'drain_timeout' and request ? 'again' then
 		-- Not this batch ended it, but still it is how this very request comes out.
 		outcome := 'drain_timeout';
-		body := json_build_object('gate', deploy_gate.gate_json(gates[1], at));
+		body := deploy_gate.stayed_json(l.gates, at);
 		return;
 	elsif l.state = 'ended' then
 		outcome := 'gone';

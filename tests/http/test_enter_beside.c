@@ -93,9 +93,13 @@ static void test_beside__a_drain_that_is_over_aborts(void **state)
 {
 	struct stage *stage = *state;
 	struct psql ann, bob;
+	struct ask *ask;
 
 	enter(stage, &ann, "stays.a");
-	assert_answer(post(stage, "/v1/gates/stays.a/close", "drain=200ms"), 409, "drain_timeout");
+	ask = post(stage, "/v1/gates/stays.a/close", "drain=200ms");
+	assert_answer(ask, 409, "drain_timeout");
+	assert_contains(ask_text(ask, "detail"), "inside now: a plain SQL session, pid ");
+	assert_contains(ask_text(ask, "detail"), " in nightly");
 	enter(stage, &bob, "stays.a");
 	psql_close(&ann);
 	psql_close(&bob);
