@@ -34,7 +34,7 @@ module DeployGate
     def initialize(service, token, options, &lost)
       @service = service
       @token = token
-      @path = "/v1/leases/#{Digest::SHA256.hexdigest(token)[0, 32]}"
+      @path = "/v1/leases/#{DeployGate.lease_id(token)}"
       @ttl = options.seconds(:ttl)
       @stops = options[:on_silence] == "stop"
       @lost = lost

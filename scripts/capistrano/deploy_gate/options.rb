@@ -1,6 +1,8 @@
 # frozen_string_literal: true
 
-# What the rest stands on: refusals, time, and the settings of a project.
+# What the rest stands on: refusals, time, ids, and the settings of a project.
+
+require "digest"
 
 module DeployGate
   # The exit statuses of the client.
@@ -27,6 +29,11 @@ module DeployGate
   # Seconds that go on while the machine sleeps, because the window's time does.
   def self.now
     Process.clock_gettime(defined?(Process::CLOCK_BOOTTIME) ? Process::CLOCK_BOOTTIME : Process::CLOCK_MONOTONIC)
+  end
+
+  # The public id of the lease that a token belongs to.
+  def self.lease_id(token)
+    Digest::SHA256.hexdigest(token)[0, 32]
   end
 
   # "1h30m" in seconds.

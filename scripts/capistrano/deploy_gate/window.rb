@@ -2,7 +2,6 @@
 
 # The window of a deploy: closed and opened.
 
-require "digest"
 require "etc"
 require "securerandom"
 require "socket"
@@ -12,13 +11,9 @@ module DeployGate
   class Window
     STEP = 25 # of a long wait, in seconds: proxies lose patience after 60
 
-    def self.id(token)
-      Digest::SHA256.hexdigest(token)[0, 32]
-    end
-
     # The live lease of somebody's token; without gates if there is none.
     def self.behind(token, service)
-      lease = service.ask("Get", "/v1/leases/#{id(token)}").body
+      lease = service.ask("Get", "/v1/leases/#{DeployGate.lease_id(token)}").body
       lease["gates"] && !lease["ended_at"] ? lease : { "gates" => [] }
     end
 
