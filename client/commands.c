@@ -84,7 +84,7 @@ static const struct option_row run_rows[] = {
 	  .fallback = "fail", .help = "run the command all the same if no server answers within --reach" },
 	TTL("30s", "how long a deploy waits for us if we vanish"),
 	{ .name = "on-close", .argument = "finish|stop|rerun", .type = OPTION_CHOICE, MEMBER(on_close),
-	  .fallback = "finish", .help = "what becomes of the command if a deploy wants in; rerun: when it is over" },
+	  .fallback = "finish", .help = "what becomes of the command if a deploy wants in; rerun: ended, and run again behind it" },
 	{ .name = "tries", .argument = "N", .type = OPTION_NUMBER, MEMBER(tries),
 	  .help = "how often to run a command at most that a deploy ended or broke; default 1, with rerun 3" },
 	ON_SILENCE("finish"),
