@@ -150,6 +150,47 @@ static void test_settings__are_what_a_close_does_not_say(void **state)
 	assert_number(ask, "grace_ms", 0);
 }
 
+/* Whoever waits at the other server hears of it. */
+static void test_settings__a_larger_limit_lets_in_who_waits(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *waits;
+
+	put(stage, "larger", "limit=1");
+	assert_answer(post(stage, "/v1/gates/larger/pass", NULL), 201, NULL);
+	assert_answer(post(stage, "/v1/gates/larger/pass", NULL), 423, "full");
+	waits = http_begin(&stage->http, &stage->two, "POST /v1/gates/larger/pass", "wait=50s");
+	await_jobs(stage, "larger", 1);
+	assert_false(http_done(waits));
+	put(stage, "larger", "limit=2");
+	http_finish(waits);
+	assert_answer(waits, 201, NULL);
+	assert_answer(post(stage, "/v1/gates/larger/pass", NULL), 423, "full");
+}
+
+/* The gap is that of the gate that was shut. */
+static void test_settings__the_gap_is_as_long_as_set(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *first, *next, *job;
+
+	put(stage, "gaps", "gap=1h");
+	first = post(stage, "/v1/gates/gaps/close", "token=" TOKEN("gaps-1"));
+	assert_answer(first, 201, NULL);
+	job = http_begin(&stage->http, &stage->one, "GET /v1/gates/gaps/wait?timeout=50s", NULL);
+	await_jobs(stage, "gaps", 1);
+	psql_until(&stage->admin, "select jobs_waited from deploy_gate.lease where gates = '{gaps}'");
+	next = http_begin(&stage->http, &stage->two, "POST /v1/gates/gaps/close", "wait=50s&token=" TOKEN("gaps-2"));
+	await_deploys(stage, "gaps", 1);
+	post(stage, "/v1/gates/gaps/open", "token=" TOKEN("gaps-1"));
+	http_finish(job);
+	assert_answer(job, 200, NULL);
+	assert_true(psql_true(&stage->admin,
+		"select gap_until > now() + interval '50 min' from deploy_gate.gate where name = 'gaps'"));
+	assert_false(http_done(next));
+	http_hang_up(next);
+}
+
 /* The max of the gate bounds the TTL of a close that says none. */
 static void test_settings__a_ttl_above_the_max_of_the_gate_is_refused(void **state)
 {
@@ -231,6 +272,8 @@ int main(void)
 		cmocka_unit_test(test_settings__an_empty_put_declares_the_gate),
 		cmocka_unit_test(test_settings__each_change_is_in_the_history_once),
 		cmocka_unit_test(test_settings__are_what_a_close_does_not_say),
+		cmocka_unit_test(test_settings__a_larger_limit_lets_in_who_waits),
+		cmocka_unit_test(test_settings__the_gap_is_as_long_as_set),
 		cmocka_unit_test(test_settings__a_ttl_above_the_max_of_the_gate_is_refused),
 		cmocka_unit_test(test_settings__what_is_wrong_is_refused_and_changes_nothing),
 		cmocka_unit_test(test_settings__other_methods_are_told_which_there_are),
