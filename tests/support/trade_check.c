@@ -171,18 +171,29 @@ static bool is_over(const struct stay *window, const struct stay *job)
 		trade_shuts(window->player->asked->gates, job->player->asked->gates);
 }
 
-/* Whether the job was overrun by then. From that moment on no window waits for it any more. */
-static bool is_overrun(const struct check *check, const struct stay *job, int64_t ns)
+/* Whether the service may have let the job be overrun by one window before another began. Those that conflict come one after
+ * the other; others may begin together, as soon as the drain of the one is over. */
+static bool overran_before(const struct stay *overran, const struct stay *other)
+{
+	const struct trade_line *asked = overran->player->asked;
+
+	if (trade_conflicts(asked->gates, other->player->asked->gates))
+		return overran->began_ns <= other->began_ns;
+	return asked->ns + asked->number * 1000000 <= other->began_ns;
+}
+
+/* Whether the job was overrun when the window began. From that moment on no window waits for it any more. */
+static bool is_overrun(const struct check *check, const struct stay *job, const struct stay *window)
 {
 	for (const struct stay *s = check->stays; job->overrun && s < check->stays + check->stay_count; s++)
-		if (is_over(s, job) && has_terms(s->player, TERMS_PROCEED) && s->began_ns <= ns)
+		if (is_over(s, job) && has_terms(s->player, TERMS_PROCEED) && overran_before(s, window))
 			return true;
 	return false;
 }
 
 static void check_window_and_job(struct check *check, const struct stay *window, const struct stay *job)
 {
-	if (is_over(window, job) && !is_overrun(check, job, window->began_ns))
+	if (is_over(window, job) && !is_overrun(check, job, window))
 		fault_of_two(check, RULE_INSIDE, job, window);
 }
 

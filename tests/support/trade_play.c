@@ -37,10 +37,10 @@ void trade_open(struct trade *trade, struct stage *stage, uint64_t seed)
 	unsetenv("DEPLOY_GATE_TOKEN");
 }
 
-void trade_close(struct trade *trade)
+void trade_close(struct trade *trade, bool keep)
 {
 	close(trade->fd);
-	if (getenv("TRADE_KEEP"))
+	if (keep)
 		print_message("the history is in %s\n", trade->path);
 	else
 		unlink(trade->path);

@@ -38,9 +38,9 @@ struct trade_order {
 	int number;		/* of a job its tries, of a deploy its drain in ms */
 };
 
-/* Opens an empty history. */
+/* Opens an empty history; keeps it, and says where, or removes it. */
 void trade_open(struct trade *, struct stage *, uint64_t seed);
-void trade_close(struct trade *);
+void trade_close(struct trade *, bool keep);
 
 /* Starts a client. There must be room for it. */
 void trade_start(struct trade *, const struct trade_order *);
