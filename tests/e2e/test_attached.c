@@ -31,9 +31,9 @@ static void test_attached__a_lease_lives_as_long_as_its_wrapper_and_little_longe
 	struct run run, waiter;
 	int status;
 
-	run_start(*state, &run, WORDS("deploy", "killed", "--ttl", "3s", "--", SELF, "record", "TERM"));
+	run_start(*state, &run, WORDS("deploy", "killed", "--ttl", "5s", "--", SELF, "record", "TERM"));
 	run_await(&run, "ready\n");
-	pass_time(4000);
+	pass_time(6000);
 	assert_int_equal(check(*state, "killed"), 1);
 	kill(run.pid, SIGKILL);
 	assert_int_equal(waitpid(run.pid, &status, 0), run.pid);
@@ -139,9 +139,9 @@ static void begin_at(const struct world *world, struct way *way)
 	server_start(&way->server, world->db.conninfo, way->gate, NULL);
 	snprintf(urls, sizeof(urls), "%s,unix:%s", way->server.url, world->socket);
 	run_start(world, &way->runs[0],
-		WORDS("deploy", way->gate, "--ttl", "5s", "--url", urls, "--", SELF, "record", "QUIT"));
+		WORDS("deploy", way->gate, "--ttl", "8s", "--url", urls, "--", SELF, "record", "QUIT"));
 	run_start(world, &way->runs[1],
-		WORDS("run", way->job, "--ttl", "5s", "--url", urls, "--", SELF, "record", "QUIT"));
+		WORDS("run", way->job, "--ttl", "8s", "--url", urls, "--", SELF, "record", "QUIT"));
 	for (size_t i = 0; i < COUNT(way->runs); i++)
 		run_await(&way->runs[i], "ready\n");
 }
@@ -158,7 +158,7 @@ static void test_attached__another_server_takes_over(void **state)
 		begin_at(*state, &ways[i]);
 	for (size_t i = 0; i < COUNT(ways); i++)
 		server_signal(&ways[i].server, ways[i].signal);
-	pass_time(6500);
+	pass_time(9500);
 	for (size_t i = 0; i < COUNT(ways); i++) {
 		assert_int_equal(check(*state, ways[i].gate), 1);
 		for (size_t j = 0; j < COUNT(ways[i].runs); j++) {
