@@ -29,7 +29,7 @@ language sql stable as $$
 		'closed_at', deploy_gate.rfc3339(l.closed_at), 'closed_ago_ms', deploy_gate.ms_between(l.closed_at, at),
 		'expires_at', deploy_gate.rfc3339(l.expires_at), 'expires_in_ms', deploy_gate.ms_between(at, l.expires_at),
 		'max_at', deploy_gate.rfc3339(l.max_at), 'max_in_ms', deploy_gate.ms_between(at, l.max_at),
-		'max_reached', l.expires_at is not null and l.expires_at = l.max_at,
+		'max_reached', coalesce(l.expires_at = l.max_at, false),
 		'on_drain', l.on_drain, 'drain_until', deploy_gate.rfc3339(l.drain_until),
 		'drain_in_ms', deploy_gate.ms_between(at, l.drain_until), 'stop_at', deploy_gate.rfc3339(l.stop_at),
 		'attached', l.attached and l.ended_at is null, 'contested', l.contested, 'overrun', l.overrun,
