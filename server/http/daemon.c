@@ -131,9 +131,9 @@ static void on_leftover(uv_timer_t *timer)
 	http->desk.resumed = true;
 }
 
-/* Sees to it that libmicrohttpd gets its next round in time. While requests linger it says that it has something to do, but
- * whether that is more than to ask them again cannot be told: then it is asked again soon instead of at once. */
-static void plan_round(struct http *http)
+/* Whether libmicrohttpd has more to do at once. While requests linger it says so, but whether that is more than to ask them again
+ * cannot be told: then it is asked again soon. */
+static void look_for_more(struct http *http)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 	bool more = MHD_get_timeout(http->daemon, &timeout_ms) == MHD_YES && timeout_ms == 0;
@@ -142,10 +142,6 @@ static void plan_round(struct http *http)
 		uv_timer_start(&http->leftover, on_leftover, LEFTOVER_MS, 0);
 	else if (more)
 		http->desk.resumed = true;
-	if (http->desk.resumed)
-		uv_idle_start(&http->idle, on_idle);
-	else
-		uv_idle_stop(&http->idle);
 }
 
 /* Lets libmicrohttpd do what there is to do; what it is told in one round, such as a reply, it does in the next. */
@@ -156,8 +152,12 @@ static void run(struct http *http)
 	for (int round = 0; http->desk.resumed && round < ROUNDS_AT_ONCE; round++) {
 		http->desk.resumed = false;
 		MHD_run(http->daemon);
+		look_for_more(http);
 	}
-	plan_round(http);
+	if (http->desk.resumed)
+		uv_idle_start(&http->idle, on_idle);
+	else
+		uv_idle_stop(&http->idle);
 }
 
 /* Behind the events: what they answered goes out, and what arrived meanwhile is read, before more is asked of PostgreSQL, so
