@@ -47,7 +47,7 @@ static void test_attached__the_pass_of_a_killed_wrapper_keeps_nobody_waiting_for
 	struct run run, deploy;
 	int status;
 
-	run_start(*state, &run, WORDS("run", "killed.job", "--ttl", "3s", "--", SELF, "record", "QUIT"));
+	run_start(*state, &run, WORDS("run", "killed.job", "--ttl", "3s", "--", SELF, "record", "TERM"));
 	run_await(&run, "ready\n");
 	kill(run.pid, SIGKILL);
 	assert_int_equal(waitpid(run.pid, &status, 0), run.pid);
