@@ -146,13 +146,15 @@ static void gates_open(struct looking *l, bool known)
 	ask(p, line ? "full" : NULL);
 }
 
-/* Shut: but the token may have its pass already, and then that is the answer, whatever the gate. */
+/* Shut: but the token may have its pass already, and then that is the answer, whatever the gate. In line it would keep others
+ * from room that it cannot take itself. */
 static bool gates_shut(struct looking *l, const struct sight *sight)
 {
 	struct passing *p = passing_of(l);
 
 	free(p->outsiders);
 	p->outsiders = sight->state == SIGHT_BLOCKED ? or_die(strdup(sight->facts)) : NULL;
+	line_up(p, NULL);
 	if (p->asked)
 		return false;
 	ask(p, p->outsiders ? "closed" : NULL);

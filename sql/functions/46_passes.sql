@@ -32,7 +32,7 @@ begin
 	outcome := way.refusal;
 	if request ->> 'facts' = 'true' then
 		body := json_build_object('gate', deploy_gate.gate_json(coalesce(way.gate, gates[1]), deploy_gate.batch_now()));
-	elsif way.refusal = 'full' then
+	elsif way.gate is not null and way.refusal = 'full' then
 		body := json_build_object('full_at', deploy_gate.full_gate(way.gate));
 	end if;
 end $$;

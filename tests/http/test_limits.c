@@ -91,9 +91,32 @@ static void test_limit__lets_in_by_order_of_arrival(void **state)
 		assert_answer(asks[i], 201, NULL);
 		for (int later = i + 1; later < RIVALS; later++)
 			if (http_done(asks[later]))
-				fail_msg("job %d got in behind job %d", later, i);
+				fail_msg("job %d is through behind job %d: %s", later, i, asks[later]->text);
 		inside = asks[i];
 	}
+}
+
+/* Whose other gate is shut cannot take the room that there is. */
+static void test_limit__is_not_waited_for_behind_one_who_waits_for_another_gate(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *inside, *first, *second;
+
+	limit(stage, "pass.pair", 1);
+	inside = post(stage, "/v1/gates/pass.pair/pass", NULL);
+	first = begin_pass(stage, 0, "pass.pair,pass.shut", "wait=50s");
+	await_jobs(stage, "pass.shut", 1);
+	second = begin_pass(stage, 0, "pass.pair", "wait=50s");
+	await_jobs(stage, "pass.pair", 2);
+	post(stage, "/v1/gates/pass.shut/close", "token=" TOKEN("pair"));
+	release(stage, 1, inside);
+	http_finish(second);
+	assert_answer(second, 201, NULL);
+	release(stage, 1, second);
+	assert_false(http_done(first));
+	post(stage, "/v1/gates/pass.shut/open", "token=" TOKEN("pair"));
+	http_finish(first);
+	assert_answer(first, 201, NULL);
 }
 
 static void test_limit__is_never_exceeded(void **state)
@@ -129,6 +152,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limit__is_full_until_one_leaves),
 		cmocka_unit_test(test_limit__lets_in_by_order_of_arrival),
+		cmocka_unit_test(test_limit__is_not_waited_for_behind_one_who_waits_for_another_gate),
 		cmocka_unit_test(test_limit__is_never_exceeded),
 	};
 

@@ -157,6 +157,7 @@ static void test_limit__counts_the_passes_at_a_gate_and_below_it(void **state)
 {
 	struct scene *scene = *state;
 
+	assert_pass("full", &scene->one, "a", "g.x", "{\"keep_out\": \"full\"}");
 	limit(scene, "g", 2);
 	limit(scene, "h", 1);
 	assert_pass("made", &scene->one, "a", "g.x,g.y", "{}");
