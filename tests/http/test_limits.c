@@ -84,6 +84,8 @@ static void test_limit__lets_in_by_order_of_arrival(void **state)
 		await_jobs(stage, "pass.order", i + 1);
 	}
 	http_hang_up(asks[1]);
+	/* Behind an answer that came after it, the hang-up has been noticed. */
+	get(stage, "/healthz");
 	asks[1] = begin_pass(stage, 0, "pass.order", "wait=50s&token=order-1-" TOKEN("order"));
 	for (int i = 0; i < RIVALS; i++) {
 		release(stage, 1, inside);
