@@ -115,6 +115,39 @@ static void test_start__on_a_newer_schema_is_78(void **state)
 	db_drop(&db);
 }
 
+/* Another release may have declared what the service calls otherwise, and had functions that this one has not. What others may
+ * call keeps the grants that people gave. */
+static void test_start__over_the_functions_of_another_release(void **state)
+{
+	struct server server;
+	struct psql psql = { 0 };
+	struct db db;
+
+	(void)state;
+	db_create(&db);
+	server_start(&server, db.conninfo, NULL, NULL);
+	server_stop(&server);
+	server_release(&server);
+	psql_open(&psql, &db, NULL);
+	psql_run(&psql, "drop function deploy_gate.change(text[])");
+	psql_run(&psql,
+		"create function deploy_gate.change(gates text[]) returns bigint language sql as 'select 1::bigint'");
+	psql_run(&psql, "create function deploy_gate.bygone() returns bigint language sql as 'select 1::bigint'");
+	psql_run(&psql, "grant execute on function deploy_gate.force_open(text, text) to pg_monitor");
+	psql_run(&psql, "update deploy_gate.functions_version set digest = 'another'");
+	server_start(&server, db.conninfo, NULL, NULL);
+	assert_true(
+		psql_true(&psql, "select pg_get_function_result('deploy_gate.change(text[])'::regprocedure) = 'text'"));
+	assert_true(psql_true(&psql,
+		"select to_regprocedure('deploy_gate.bygone()') is null"
+		" and has_function_privilege('pg_monitor', 'deploy_gate.force_open(text, text)', 'execute')"
+		" and has_function_privilege('pg_monitor', 'deploy_gate.is_open(text)', 'execute')"));
+	server_stop(&server);
+	server_release(&server);
+	psql_close(&psql);
+	db_drop(&db);
+}
+
 /* A copy of the database in another cluster, or an older state of it, must not be served without a person saying so. */
 static void test_start__on_a_copy_is_not_served_until_it_is_adopted(void **state)
 {
@@ -211,6 +244,7 @@ int main(void)
 		cmocka_unit_test(test_start__through_a_pooler_is_78),
 		cmocka_unit_test(test_start__on_a_standby_is_78),
 		cmocka_unit_test(test_start__on_a_newer_schema_is_78),
+		cmocka_unit_test(test_start__over_the_functions_of_another_release),
 		cmocka_unit_test(test_start__on_a_copy_is_not_served_until_it_is_adopted),
 		cmocka_unit_test(test_start__settings_are_pinned_whatever_role_and_database_say),
 		cmocka_unit_test(test_start__many_at_once_on_an_empty_database),
