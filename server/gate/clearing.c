@@ -24,9 +24,10 @@ static void looked(struct read *read, enum outcome outcome, const char *body)
 	cJSON *found = outcome == OUTCOME_OK && body ? cJSON_Parse(body) : NULL;
 	const cJSON *pid;
 
-	cJSON_ArrayForEach (pid, cJSON_GetObjectItemCaseSensitive(found, "ended"))
+	cJSON_ArrayForEach (pid, cJSON_GetObjectItemCaseSensitive(found, "ended")) {
 		log_write(c->keeper->log, LOG_WARN, "backend_ended", "pid", LOG_NUMBER(pid->valueint), "why",
 			"its replica stopped in the middle of sending a batch", NULL);
+	}
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(found, "awaits_standby")))
 		batch_bear(c->keeper->batch);
 	cJSON_Delete(found);

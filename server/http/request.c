@@ -156,14 +156,15 @@ static const char *id_of(const struct request *request, char text[static ID_ROOM
 	static const char digits[] = "0123456789abcdef";
 	const size_t prefix = sizeof(request->desk->prefix) - 1;
 	uint64_t number = request->number;
-	char *at = text + ID_ROOM - 1;
+	size_t at = ID_ROOM - 1;
 
 	if (request->headers.request_id)
 		return request->headers.request_id;
-	*at = '\0';
+	text[at] = '\0';
 	for (int i = 0; i < ID_DIGITS_LEAST || number; i++, number >>= 4)
-		*--at = digits[number & 15];
-	return memcpy(at - prefix, request->desk->prefix, prefix);
+		text[--at] = digits[number & 15];
+	at -= prefix;
+	return memcpy(text + at, request->desk->prefix, prefix);
 }
 
 static void log_reply(const struct request *request, enum outcome outcome, const char *id)
