@@ -46,6 +46,8 @@ declare
 	blocked_since timestamptz;
 	told_at timestamptz := clock_timestamp();
 	came text;
+	own bigint;
+	above bigint[];
 	closed boolean := false;
 begin
 	commit;
@@ -66,9 +68,12 @@ begin
 	end loop;
 	-- No cancel may part the locks from the success: one that comes when they are had drops them. Behind RETURN none comes. A
 	-- cancel can come as two signals, the second of which would end what the first began: hence the outer block.
+	own := deploy_gate.key(gate);
+	above := deploy_gate.keys_above(gate);
 	begin
 		begin
-			closed := deploy_gate.keep_closed(gate, reason) is not null;
+			perform deploy_gate.show_reason(reason);
+			select deploy_gate.keep(own, above, true) into closed;
 			return;
 		exception when query_canceled then
 			closed := closed and deploy_gate.open_here(gate) is null;

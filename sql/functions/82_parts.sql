@@ -33,7 +33,7 @@ begin
 end $$;
 
 create or replace function deploy_gate.keys_above(gate text) returns bigint[]
-language sql immutable as $$
+language sql immutable security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
 	select array(select deploy_gate.key(p) from unnest(deploy_gate.path(gate)) p where p <> gate order by length(p))
 $$;
 
@@ -120,28 +120,28 @@ end $$;
 
 -- Turns the locks of this transaction, which are had, into the session's: each try is granted at once. exclusive: the gate
 -- itself. All in one expression, for a cancel between two of them would leave some behind; a gate has at most seven above it,
--- and NULL takes nothing.
+-- and NULL takes nothing. To be called by SELECT INTO, which looks for cancels before it calls and not between the call and the
+-- assignment; an assignment does, once its expression could not be planned in peace.
 create or replace function deploy_gate.keep(own bigint, above bigint[], exclusive boolean) returns boolean
-language plpgsql volatile as $$
-begin
-	return array[pg_try_advisory_lock_shared(above[1]), pg_try_advisory_lock_shared(above[2]),
+language sql volatile as $$
+	select array[pg_try_advisory_lock_shared(above[1]), pg_try_advisory_lock_shared(above[2]),
 		pg_try_advisory_lock_shared(above[3]), pg_try_advisory_lock_shared(above[4]), pg_try_advisory_lock_shared(above[5]),
 		pg_try_advisory_lock_shared(above[6]), pg_try_advisory_lock_shared(above[7]),
-		case when exclusive then pg_try_advisory_lock(own) else pg_try_advisory_lock_shared(own) end] is not null;
-end $$;
+		case when exclusive then pg_try_advisory_lock(own) else pg_try_advisory_lock_shared(own) end] is not null
+$$;
 
 -- Undoes one keep; the locks above only if the gate's own was held, for else they belong to something else.
 create or replace function deploy_gate.let_go(own bigint, above bigint[], exclusive boolean) returns boolean
-language plpgsql volatile as $$
-begin
-	return case when exclusive then pg_advisory_unlock(own) else pg_advisory_unlock_shared(own) end
+language sql volatile as $$
+	select case when exclusive then pg_advisory_unlock(own) else pg_advisory_unlock_shared(own) end
 		and array[pg_advisory_unlock_shared(above[1]), pg_advisory_unlock_shared(above[2]),
 			pg_advisory_unlock_shared(above[3]), pg_advisory_unlock_shared(above[4]), pg_advisory_unlock_shared(above[5]),
-			pg_advisory_unlock_shared(above[6]), pg_advisory_unlock_shared(above[7])] is not null;
-end $$;
+			pg_advisory_unlock_shared(above[6]), pg_advisory_unlock_shared(above[7])] is not null
+$$;
 
-create or replace function deploy_gate.keep_closed(gate text, reason text) returns boolean[]
-language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
+-- The reason of a deploy stands in application_name, for all to see.
+create or replace function deploy_gate.show_reason(reason text) returns void
+language plpgsql volatile as $$
 begin
 	if reason <> '' then
 		if not starts_with(current_setting('application_name'), 'deploy-gate: ') then
@@ -149,7 +149,6 @@ begin
 		end if;
 		perform set_config('application_name', 'deploy-gate: ' || reason, false);
 	end if;
-	return array[deploy_gate.keep(deploy_gate.key(gate), deploy_gate.keys_above(gate), true)];
 end $$;
 
 -- Has the server look whether the client is still there, idle or not, so that a lost one frees the gate in seconds.

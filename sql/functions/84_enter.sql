@@ -6,6 +6,8 @@ declare
 	until timestamptz;
 	tries integer := 0;
 	told_at timestamptz := clock_timestamp();
+	own bigint;
+	above bigint[];
 	inside boolean := false;
 begin
 	commit;
@@ -19,9 +21,11 @@ begin
 		tries := tries + 1;
 	end loop;
 	-- As in close_here: no cancel may part the locks from the success, nor may a second one.
+	own := deploy_gate.key(gate);
+	above := deploy_gate.keys_above(gate);
 	begin
 		begin
-			inside := deploy_gate.keep_inside(gate);
+			select deploy_gate.keep(own, above, false) into inside;
 			return;
 		exception when query_canceled then
 			inside := inside and deploy_gate.leave(gate) is null;
@@ -95,9 +99,3 @@ create or replace function deploy_gate.inside_of(path text[]) returns text[]
 language sql volatile as $$
 	select array(select p from unnest($1) p where deploy_gate.holds(deploy_gate.key(p), 'ShareLock'))
 $$;
-
-create or replace function deploy_gate.keep_inside(gate text) returns boolean
-language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
-begin
-	return deploy_gate.keep(deploy_gate.key(gate), deploy_gate.keys_above(gate), false);
-end $$;
