@@ -16,7 +16,8 @@ const char verify_options[] =
 	/* Every query finds few rows by an index, and is to go on doing so: a plan made while a table was empty must not last, nor
 	 * may one walk a whole index because that looks cheap while it is short. Planning for each execution would take longer
 	 * than executing. */
-	"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off "
+	"-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c "
+	"enable_bitmapscan=off "
 	"-c plan_cache_mode=force_generic_plan -c jit=off";
 
 /* The same, as pg_settings shows them, sorted by name. */

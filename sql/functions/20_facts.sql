@@ -73,10 +73,11 @@ begin
 		from unnest(gates) g, unnest(deploy_gate.path(g)) p);
 end $$;
 
--- The leases that are queued, live, or ended and still shutting: all that is yet to change by itself is among them.
+-- The leases that are queued, live, or ended and still shutting: all that is yet to change by itself is among them. They are
+-- looked up one by one, for the ended ones among which they are may be many.
 create or replace function deploy_gate.leases_that_matter() returns setof deploy_gate.lease
 language sql stable as $$
-	select l.* from deploy_gate.lease l where l.id in (select lg.lease from deploy_gate.lease_gate lg)
+	select l.* from unnest(array(select distinct lg.lease from deploy_gate.lease_gate lg)) m join deploy_gate.lease l on l.id = m
 $$;
 
 -- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any. Two searches of the

@@ -215,11 +215,13 @@ end $$;
 create or replace function deploy_gate.unlocked_windows(touched text[], everything boolean) returns setof deploy_gate.lease
 language plpgsql as $$
 begin
-	return query select l.* from deploy_gate.lease l
+	return query
+		select l.*
+		from unnest(array(
+			select distinct lg.lease from deploy_gate.lease_gate lg
+			where lg.role = 'window' and (everything or lg.gate = any (touched)))) m
+		join deploy_gate.lease l on l.id = m
 		where l.session = deploy_gate.batch_session() and not l.locked
-			and l.id in (
-				select lg.lease from deploy_gate.lease_gate lg
-				where lg.role = 'window' and (everything or lg.gate = any (touched)))
 		order by l.fence;
 end $$;
 

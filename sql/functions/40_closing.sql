@@ -239,10 +239,12 @@ begin
 	end if;
 	insert into deploy_gate.gate (name) select g from unnest(gates) g on conflict (name) do nothing;
 	if state = 'closed' then
-		perform deploy_gate.record('closed', w, w.reason, w.holder), deploy_gate.change(gates);
+		perform deploy_gate.record('closed', w, w.reason, w.holder);
 	elsif owner = me then
 		perform deploy_gate.touch(gates);
-	else
+	end if;
+	-- Where nobody is near, nobody waits to hear that a gate has shut.
+	if crowded and (state = 'closed' or owner <> me) then
 		perform deploy_gate.change(gates);
 	end if;
 	return w;

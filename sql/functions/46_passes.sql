@@ -289,11 +289,12 @@ declare
 	pass deploy_gate.lease;
 begin
 	for pass in
-		select l.* from deploy_gate.lease l
+		select l.*
+		from unnest(array(
+			select distinct lg.lease from deploy_gate.lease_gate lg
+			where lg.role = 'pass' and (everything or lg.gate = any (touched)))) m
+		join deploy_gate.lease l on l.id = m
 		where l.session = deploy_gate.batch_session() and not l.locked
-			and l.id in (
-				select lg.lease from deploy_gate.lease_gate lg
-				where lg.role = 'pass' and (everything or lg.gate = any (touched)))
 		order by l.created_at limit 500
 	loop
 		perform deploy_gate.settle_lease(pass, deploy_gate.take_locks(array(

@@ -5,6 +5,8 @@ create or replace function deploy_gate.change_tick(request jsonb, out outcome te
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
+	-- A batch that had to wait lets the renewals in first that waited with it.
+	last_expiry timestamptz := case when deploy_gate.was_held_up() then '-infinity' else at end;
 	l deploy_gate.lease;
 	r deploy_gate.request;
 begin
@@ -15,20 +17,19 @@ begin
 	for r in select * from deploy_gate.request where done_at is null order by id limit 50 loop
 		perform deploy_gate.carry_out(r);
 	end loop;
-	-- A batch that had to wait lets the renewals in first that waited with it.
-	if not deploy_gate.was_held_up() then
-		for l in select m.* from deploy_gate.leases_that_matter() m where m.expires_at <= at and m.ended_at is null
-				order by m.expires_at limit 50 loop
+	for l in
+		select m.* from deploy_gate.leases_that_matter() m
+		where m.ended_at is null and m.expires_at <= last_expiry or m.opens_at <= at or m.unclaimed_at <= at - interval '15 s'
+		order by least(m.opens_at, m.expires_at, m.unclaimed_at) limit 50
+	loop
+		if l.ended_at is not null then
+			update deploy_gate.lease set aftermath = null, opens_at = null where id = l.id;
+			perform deploy_gate.free_gates(l);
+		elsif l.expires_at <= last_expiry then
 			perform deploy_gate.expire(l);
-		end loop;
-	end if;
-	for l in select m.* from deploy_gate.leases_that_matter() m where m.opens_at <= at order by m.opens_at limit 50 loop
-		update deploy_gate.lease set aftermath = null, opens_at = null where id = l.id;
-		perform deploy_gate.free_gates(l);
-	end loop;
-	for l in select m.* from deploy_gate.leases_that_matter() m where m.unclaimed_at <= at - interval '15 s'
-			order by m.unclaimed_at limit 50 loop
-		perform deploy_gate.end_lease(l, 'abandoned', null, 'nobody asked for it any more for 15 s');
+		else
+			perform deploy_gate.end_lease(l, 'abandoned', null, 'nobody asked for it any more for 15 s');
+		end if;
 	end loop;
 	perform deploy_gate.take_over_from_the_dead(), deploy_gate.notice_silent_claimants();
 	outcome := 'ok';
@@ -64,8 +65,8 @@ create or replace function deploy_gate.notice_silent_claimants() returns void
 language plpgsql as $$
 begin
 	update deploy_gate.lease l set unclaimed_at = deploy_gate.batch_now(), claim_session = null, claim_request = null
-	where l.id in (select lg.lease from deploy_gate.lease_gate lg where lg.role in ('ticket', 'window'))
-		and l.ended_at is null and not l.answered and l.unclaimed_at is null
+	from unnest(array(select distinct lg.lease from deploy_gate.lease_gate lg where lg.role in ('ticket', 'window'))) m
+	where l.id = m and l.ended_at is null and not l.answered and l.unclaimed_at is null
 		and not exists (
 			select from deploy_gate.session s
 			where s.number = l.claim_session and s.ended_at is null

@@ -69,9 +69,8 @@ language sql volatile as $$
 			'name', s.name, 'host', s.host, 'version', s.version,
 			'since', deploy_gate.rfc3339(min(s.since)), 'since_ago_ms', deploy_gate.ms_between(min(s.since), clock_timestamp()),
 			'leases', (
-				select count(*) from deploy_gate.lease l
-				where l.id in (select lease from deploy_gate.lease_gate where role <> 'ticket')
-					and l.session in (select number from deploy_gate.session o where o.replica = s.replica)),
+				select count(*) from deploy_gate.leases_that_matter() l
+				where l.state <> 'queued' and l.session in (select number from deploy_gate.session o where o.replica = s.replica)),
 			'waiters', (
 				select coalesce(sum((w.value ->> 'count')::bigint), 0)
 				from deploy_gate.session o, jsonb_each(o.waiting) w where o.replica = s.replica and o.ended_at is null),
