@@ -249,6 +249,37 @@ static void test_simple__a_hint_during_a_question_is_not_lost(void **state)
 	}
 }
 
+/* Rows of leases that the locks session has fetched, or read past, so far. */
+static long long rows_fetched(struct stage *stage)
+{
+	return psql_number(&stage->admin,
+		"select coalesce(idx_tup_fetch, 0) + seq_tup_read from pg_stat_user_tables where relid = "
+		"'deploy_gate.lease'::regclass");
+}
+
+/* The simpler way: to look for what is due among all leases there ever were. */
+static void test_simple__a_tick_looks_at_none_of_what_ended(void **state)
+{
+	struct stage *stage = *state;
+	long long before;
+
+	psql_run(&stage->admin,
+		"insert into deploy_gate.lease (id, digest, kind, state, gates, ttl_ms, created_at, expires_at, "
+		"ended_at, ending)"
+		" select md5(i::text), md5(i::text), 'window', 'ended', '{old}', 1, now(), now(), now(), 'opened'"
+		" from generate_series(1, 20000) i");
+	assert_answer(post(stage, "/v1/gates/simple.tick/close", NULL), 201, NULL);
+	before = rows_fetched(stage);
+	psql_run(&stage->admin, "create table public.began as select clock_timestamp() + interval '3 s' as at");
+	psql_until(&stage->admin, "select stamped_at > (select at from public.began) from deploy_gate.service");
+	/* The session tells its counts within a second of a tick. */
+	psql_until(&stage->admin,
+		"select idx_tup_fetch + seq_tup_read > %lld from pg_stat_user_tables where relid = "
+		"'deploy_gate.lease'::regclass",
+		before);
+	assert_true(rows_fetched(stage) - before < 5000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +293,7 @@ int main(void)
 		STAGE_TEST(test_simple__stamps_are_rare),
 		STAGE_TEST(test_simple__the_first_replica_back_does_not_take_everything),
 		STAGE_TEST(test_simple__a_hint_during_a_question_is_not_lost),
+		STAGE_TEST(test_simple__a_tick_looks_at_none_of_what_ended),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
