@@ -153,6 +153,28 @@ test_readme__curl_job_outlasts_a_restart() {
 	expect_job_after_opening
 }
 
+test_readme__a_deploy_waits_until_a_curl_job_has_left() {
+	begin
+	program curl-job
+	cat >>shop/current/bin/send-invoices <<-'END'
+		while [ -d "$HOME" ] && ! [ -e "$HOME/go" ]; do sleep 0.05; done
+		exit 3
+	END
+	spawn env DEPLOY_GATE_URL="$through_nginx" ./curl-job
+	job=$spawned
+	until_true grep -q job journal
+	gate_says production 'passes.count: 1'
+	spawn "$client" close production --drain 5m --token-file token
+	until_true gate_says production 'state: draining'
+	: >go
+	status=0
+	wait "$job" || status=$?
+	expect $status -eq 3
+	wait "$spawned"
+	gate_says production 'state: closed'
+	"$client" open production --token-file token
+}
+
 test_readme__curl_job_gives_up_on_what_does_not_pass() {
 	begin
 	program curl-job
