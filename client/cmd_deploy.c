@@ -1,16 +1,26 @@
 #include <string.h>
 
 #include "client.h"
+#include "clock.h"
 #include "command.h"
 #include "gates.h"
 #include "inside.h"
 #include "lease.h"
 #include "nested.h"
 
+enum { LAPSE_MS = 3000 }; /* from the end of a lease until the service has noticed */
+
 /* Whether the gate is to be left crashed behind a command that ended like that. */
 static bool holds(const struct client *client, int code)
 {
 	return code != 0 && strcmp(client->options.on_failure, "hold") == 0;
+}
+
+/* How long it is worth trying to open: what opens by itself, once the lease has run out, needs no more. A gate that is to be
+ * held does not come to that by itself. */
+static int64_t worth_ms(const struct client *client, const struct wrap_end *end)
+{
+	return holds(client, end->code) ? client->options.reach_ms : end->over_ms - clock_ms() + LAPSE_MS;
 }
 
 /* Opens behind the command. If nobody answers the window lapses by itself within its TTL. */
@@ -19,7 +29,7 @@ static int open_again(struct client *client, const struct lease *lease, const st
 	struct reply reply;
 	int code = end->code;
 
-	switch (lease_open(client, lease, holds(client, end->code), &reply)) {
+	switch (lease_end(client, lease, holds(client, end->code), worth_ms(client, end), &reply)) {
 	case OUTCOME_OK:
 		break;
 	case OUTCOME_GONE:

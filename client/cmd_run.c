@@ -5,13 +5,14 @@
 #include <string.h>
 
 #include "client.h"
+#include "clock.h"
 #include "command.h"
 #include "gates.h"
 #include "inside.h"
 #include "lease.h"
 #include "nested.h"
 
-enum { TRIES_OF_RERUN = 3 };
+enum { TRIES_OF_RERUN = 3, RELEASE_MS = 5000 };
 
 /* One run of the job in a pass, and what it makes of the next. */
 struct job {
@@ -41,20 +42,26 @@ static bool runs_anyway(struct client *client, const struct reply *reply)
 	return true;
 }
 
-/* Nobody said that the job may run. */
-static int end_unasked(struct client *client, const struct reply *reply)
+/* Nobody said that the job may run. What the environment tells of a lease is left to the command if it was confirmed. */
+static int end_unasked(struct client *client, const struct nested *nested, const struct reply *reply)
 {
-	return runs_anyway(client, reply) ? run_without(client) : client_end(client, reply);
+	if (!runs_anyway(client, reply))
+		return client_end(client, reply);
+	if (!nested->inside)
+		wrap_tell(NULL, NULL, NULL, NULL);
+	return run_without(client);
 }
 
-/* Gives the pass back. Its last word is whether a window closed over it. */
+/* Gives the pass back, which lapses by itself before long: nobody is to wait for that. Its last word is whether a window
+ * closed over it. */
 static void release(struct job *job)
 {
 	struct client *client = job->client;
 	struct inside_end *end = &job->end;
+	int64_t left_ms = end->wrap.over_ms - clock_ms();
 	struct reply reply;
 
-	switch (lease_release(client, &job->pass, &reply)) {
+	switch (lease_end(client, &job->pass, false, left_ms < RELEASE_MS ? left_ms : RELEASE_MS, &reply)) {
 	case OUTCOME_OK:
 		end->overrun |= cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(reply.body, "overrun"));
 		break;
@@ -133,7 +140,7 @@ static bool run_once(struct job *job, int *code)
 			*code = end_code(job);
 		break;
 	default:
-		*code = end_unasked(client, &reply);
+		*code = end_unasked(client, nested, &reply);
 	}
 	reply_release(&reply);
 	return again;
@@ -160,7 +167,8 @@ static int run_until_done(struct client *client, const struct nested *nested)
 }
 
 /* Looks whether the gates are known. Where they are shut they are, and the pass waits. False: *code is what to end with. */
-static bool are_known(struct client *client, const char *gates, struct reply *reply, int *code)
+static bool are_known(
+	struct client *client, const char *gates, const struct nested *nested, struct reply *reply, int *code)
 {
 	enum outcome outcome;
 
@@ -170,7 +178,7 @@ static bool are_known(struct client *client, const char *gates, struct reply *re
 		return gates_known(client, gates, reply->body, code);
 	if (outcome_row(outcome)->exit == outcome_row(OUTCOME_CLOSED)->exit)
 		return true;
-	*code = end_unasked(client, reply);
+	*code = end_unasked(client, nested, reply);
 	return false;
 }
 
@@ -182,10 +190,10 @@ int cmd_run(struct client *client)
 	int code = EXIT_INTERNAL;
 
 	if (nested_look(client, gates, &nested, &reply) != OUTCOME_OK)
-		code = end_unasked(client, &reply);
+		code = end_unasked(client, &nested, &reply);
 	else if (nested.inside && nested.is_pass && !nested.todo[0])
 		code = run_without(client);
-	else if (nested.inside || are_known(client, gates, &reply, &code))
+	else if (nested.inside || are_known(client, gates, &nested, &reply, &code))
 		code = run_until_done(client, &nested);
 	reply_release(&reply);
 	return code;

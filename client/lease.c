@@ -13,7 +13,7 @@
 #include "clock.h"
 #include "waiting.h"
 
-enum { PATH_MAX_BYTES = 2200, GIVE_UP_MS = 2000 };
+enum { PATH_MAX_BYTES = 2200, GIVE_UP_MS = 2000, ANSWER_LEAST_MS = 2000, ANSWER_MOST_MS = 10 * 1000 };
 
 /* What the requests of lease_close and lease_pass are composed from. */
 struct asking {
@@ -50,6 +50,16 @@ cJSON *lease_token_json(const struct lease *lease)
 	return body;
 }
 
+/* How long an answer may take, so that a short reach is enough to ask at every address. */
+static int64_t answer_within(const struct client *client)
+{
+	int64_t answer_ms = client->options.reach_ms / client->urls.count;
+
+	if (answer_ms > ANSWER_MOST_MS)
+		return ANSWER_MOST_MS;
+	return answer_ms < ANSWER_LEAST_MS ? ANSWER_LEAST_MS : answer_ms;
+}
+
 /* A duration as the service reads it; none if absent. */
 static void add_duration(cJSON *body, const char *name, int64_t ms)
 {
@@ -78,6 +88,7 @@ static void finish_request(
 	request->path = asking->path;
 	request->body = waiting->text;
 	request->lease_token = asking->outer;
+	request->answer_ms = answer_within(asking->client);
 }
 
 static void compose_close(struct waiting *waiting, struct request *request, int64_t left_ms, int64_t slice_ms)
@@ -105,22 +116,66 @@ static void compose_pass(struct waiting *waiting, struct request *request, int64
 	finish_request(waiting, request, body, left_ms, slice_ms);
 }
 
+enum outcome lease_end(
+	struct client *client, const struct lease *lease, bool failed, int64_t within_ms, struct reply *reply)
+{
+	int64_t reach_ms = client->options.reach_ms;
+
+	if (within_ms < reach_ms)
+		client->options.reach_ms = within_ms > 0 ? within_ms : 0;
+	if (lease->is_pass)
+		lease_release(client, lease, reply);
+	else
+		lease_open(client, lease, failed, reply);
+	client->options.reach_ms = reach_ms;
+	return reply->outcome;
+}
+
 enum outcome lease_give_up(struct client *client, const struct lease *lease, bool failed)
 {
 	enum outcome outcome;
 	int interrupted = client->interrupted;
-	int64_t reach_ms = client->options.reach_ms;
 	struct reply reply;
 
 	client->interrupted = 0;
-	client->options.reach_ms = GIVE_UP_MS;
-	outcome = lease->is_pass ? lease_release(client, lease, &reply) : lease_open(client, lease, failed, &reply);
+	outcome = lease_end(client, lease, failed, GIVE_UP_MS, &reply);
 	reply_release(&reply);
 	if (client->interrupted)
 		outcome = OUTCOME_UNAVAILABLE;
-	client->options.reach_ms = reach_ms;
 	client->interrupted = interrupted;
 	return outcome;
+}
+
+/* After a signal. The place of a pass ends with a request that waits no more, or else there is a pass to release; a window
+ * is the service's to end from the first. */
+static enum outcome give_place_up(struct asking *asking, struct waiting *waiting)
+{
+	struct client *client = asking->client;
+	enum outcome outcome = OUTCOME_OK;
+	int interrupted = client->interrupted;
+	int64_t reach_ms = client->options.reach_ms;
+	struct reply reply;
+
+	if (asking->lease->is_pass) {
+		client->interrupted = 0;
+		client->options.reach_ms = reach_ms < GIVE_UP_MS ? reach_ms : GIVE_UP_MS;
+		waiting->deadline_ms = clock_ms();
+		outcome = waiting_ask(client, waiting, &reply);
+		reply_release(&reply);
+		if (client->interrupted)
+			outcome = OUTCOME_UNAVAILABLE;
+		client->options.reach_ms = reach_ms;
+		client->interrupted = interrupted;
+	}
+	return outcome == OUTCOME_OK || outcome == OUTCOME_MADE ? lease_give_up(client, asking->lease, false) : outcome;
+}
+
+/* Whether the drain was over, in vain, before we asked again: then the lease that it was for has ended. */
+static bool drained_in_vain(const struct reply *reply)
+{
+	const char *end = reply->outcome == OUTCOME_GONE ? json_text(reply->body, "lease.end") : NULL;
+
+	return end && strcmp(end, outcome_row(OUTCOME_DRAIN_TIMEOUT)->word) == 0;
 }
 
 /* Asks until the lease is there; if a signal comes first it is given up again. */
@@ -134,8 +189,10 @@ static enum outcome ask_for(struct asking *asking, struct waiting *waiting, stru
 	snprintf(asking->path, sizeof(asking->path), "/v1/gates/%s/%s", asking->lease->gates,
 		asking->lease->is_pass ? "pass" : "close");
 	outcome = waiting_ask(client, waiting, reply);
-	if (client->interrupted && lease_give_up(client, asking->lease, false) == OUTCOME_UNAVAILABLE)
+	if (client->interrupted && give_place_up(asking, waiting) == OUTCOME_UNAVAILABLE)
 		outcome = OUTCOME_UNAVAILABLE;
+	if (drained_in_vain(reply))
+		outcome = reply->outcome = OUTCOME_DRAIN_TIMEOUT;
 	return outcome;
 }
 
@@ -167,7 +224,9 @@ enum outcome lease_open(struct client *client, const struct lease *lease, bool f
 	text = json_print(body);
 	cJSON_Delete(body);
 	snprintf(path, sizeof(path), "/v1/gates/%s/open", lease->gates);
-	outcome = client_ask(client, &(struct request){ .method = "POST", .path = path, .body = text }, reply);
+	outcome = client_ask(client,
+		&(struct request){.method = "POST", .path = path, .body = text, .answer_ms = answer_within(client)},
+		reply);
 	free(text);
 	return outcome;
 }
@@ -180,7 +239,9 @@ static enum outcome change(
 	char *text = json_print(body);
 
 	cJSON_Delete(body);
-	client_ask(client, &(struct request){ .method = method, .path = path, .body = text }, reply);
+	client_ask(client,
+		&(struct request){ .method = method, .path = path, .body = text, .answer_ms = answer_within(client) },
+		reply);
 	free(text);
 	if (reply->outcome == OUTCOME_NOT_FOUND)
 		reply->outcome = OUTCOME_GONE;

@@ -40,6 +40,9 @@ enum outcome lease_pass(struct client *, const struct lease *, const char *outer
 /* Ends the pass. As client_ask. */
 enum outcome lease_release(struct client *, const struct lease *, struct reply *);
 
+/* Releases the pass, or opens as lease_open does, with a reach of within_ms if that is shorter than --reach. */
+enum outcome lease_end(struct client *, const struct lease *, bool failed, int64_t within_ms, struct reply *);
+
 /* Ends the lease, or gives the place in the queue up, by best effort: what is left lapses by itself. A second
  * signal ends this too. UNAVAILABLE: it is not known what came of it. */
 enum outcome lease_give_up(struct client *, const struct lease *, bool failed);

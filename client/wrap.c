@@ -198,6 +198,8 @@ void wrap_run(struct client *client, struct keep *keep, struct wrap_end *end)
 	end->started = true;
 	tend(&wrap);
 	end->code = wrap.child.status;
+	if (keep)
+		end->over_ms = silence_over_at(&keep->silence) + keep->silence.grace_ms;
 	child_reap(&wrap.child);
 	signals_take_few(&client->signals);
 }
@@ -216,4 +218,6 @@ void wrap_tell(const char *token, const char *gates, const char *fence, const ch
 	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++)
 		if (variables[i].value)
 			setenv(variables[i].name, variables[i].value, 1);
+		else
+			unsetenv(variables[i].name);
 }

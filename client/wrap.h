@@ -4,6 +4,7 @@
 #define CLIENT_WRAP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct client;
 struct keep;
@@ -22,13 +23,14 @@ struct wrap_end {
 	enum wrap_cause cause;
 	bool interrupted; /* a signal that ends was passed on to it */
 	int code;	  /* of the command: its status, or 128 and the signal */
+	int64_t over_ms;  /* of clock_ms(): when the lease, if it was kept, will have run out unless it is ended before */
 	char why[512];	  /* for a cause: a sentence */
 };
 
 /* Runs options.command. keep may be NULL: then nothing can be lost. */
 void wrap_run(struct client *, struct keep *, struct wrap_end *);
 
-/* Sets what a command inside a lease learns of it; NULL values are left as they are. */
+/* Sets what a command inside a lease learns of it. What is NULL is taken away: it would be that of another lease. */
 void wrap_tell(const char *token, const char *gates, const char *fence, const char *release);
 
 #endif

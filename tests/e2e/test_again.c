@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/proxy.h"
@@ -116,13 +117,22 @@ static void test_again__nor_what_somebody_ends(void **state)
 	assert_int_equal(run_times(&job, "start\n"), 1);
 }
 
+static void await_status(const struct world *world, const char *text)
+{
+	struct run look;
+
+	do
+		assert_int_equal(run_words(world, &look, WORDS("status", "a", "--json")), 0);
+	while (!strstr(look.output, text));
+}
+
 /* A pass that runs out while its wrapper is cut off, so that a deploy may have been there meanwhile. */
 static void test_again__what_lost_its_pass_is(void **state)
 {
 	static const char script[] = ONCE_DONE "sleep 30";
 	const struct world *world = *state;
 	struct proxy proxy;
-	struct run job, look;
+	struct run job;
 	char url[FILE_MAX], file[FILE_MAX];
 
 	snprintf(url, sizeof(url), "unix:%s", world->socket);
@@ -132,15 +142,52 @@ static void test_again__what_lost_its_pass_is(void **state)
 		WORDS("run", "a", "--url", proxy.url, "--ttl", "2s", "--tries", "2", "--", "sh", "-c", script, file));
 	run_await(&job, "ready\n");
 	proxy_cut(&proxy);
-	do
-		assert_int_equal(run_words(world, &look, WORDS("status", "a", "--json")), 0);
-	while (!strstr(look.output, "\"passes\":{\"count\":0"));
+	await_status(world, "\"passes\":{\"count\":0");
 	proxy_mend(&proxy);
 	assert_int_equal(run_finish(&job), 0);
 	assert_int_equal(run_times(&job, "start\n"), 2);
 	assert_contains(job.output, "ending the command: ");
 	unlink(file);
 	proxy_release(&proxy);
+}
+
+/* The deploy stands still from before its first answer until the drain is over, and hears of that by asking again. */
+static void test_again__a_drain_in_vain_is_told_late_too(void **state)
+{
+	const struct timespec longer = { .tv_sec = 3 };
+	struct run job, deploy;
+
+	run_start(*state, &job, WORDS("run", "a", "--", SELF, "record", "QUIT"));
+	run_await(&job, "ready\n");
+	run_start(*state, &deploy, WORDS("deploy", "a", "--drain", "2s", "--", "true"));
+	await_status(*state, "\"state\":\"draining\"");
+	kill(deploy.pid, SIGSTOP);
+	clock_nanosleep(CLOCK_MONOTONIC, 0, &longer, NULL);
+	kill(deploy.pid, SIGCONT);
+	assert_int_equal(run_finish(&deploy), 79);
+	assert_contains(deploy.output, "exit 79 (drain_timeout): ");
+	kill(job.pid, SIGQUIT);
+	assert_int_equal(run_finish(&job), RECORDER_EXIT);
+}
+
+/* A job that was interrupted while it waited is soon listed no more; a place that is kept is for 15 s. */
+static void test_again__an_interruption_gives_the_place_up(void **state)
+{
+	struct run holder, waiter;
+	int64_t left_ms;
+
+	run_start(*state, &holder, WORDS("deploy", "a", "--", SELF, "record", "QUIT"));
+	run_await(&holder, "ready\n");
+	run_start(*state, &waiter, WORDS("run", "a", "--", "echo", "ran"));
+	run_await(&waiter, "waiting: ");
+	await_status(*state, "\"jobs\":{\"count\":1");
+	kill(waiter.pid, SIGINT);
+	assert_int_equal(run_finish(&waiter), 128 + SIGINT);
+	left_ms = now_ms();
+	await_status(*state, "\"jobs\":{\"count\":0");
+	assert_in_range(now_ms() - left_ms, 0, 8000);
+	kill(holder.pid, SIGQUIT);
+	assert_int_equal(run_finish(&holder), RECORDER_EXIT);
 }
 
 int main(int argc, char **argv)
@@ -151,6 +198,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_again__nor_what_fails_while_a_deploy_waits),
 		cmocka_unit_test(test_again__nor_what_somebody_ends),
 		cmocka_unit_test(test_again__what_lost_its_pass_is),
+		cmocka_unit_test(test_again__a_drain_in_vain_is_told_late_too),
+		cmocka_unit_test(test_again__an_interruption_gives_the_place_up),
 	};
 	int code;
 

@@ -205,6 +205,43 @@ static void test_attached__an_outage_longer_than_the_ttl(void **state)
 	}
 }
 
+static const struct departed {
+	const char *command, *gate;
+	int64_t most_ms;
+} departed[] = {
+	{ "run", "job.departed", 9000 },
+	{ "deploy", "departed", 18000 },
+};
+
+/* What lapses by itself is not worth the whole reach, which for run is all of --wait. */
+static void test_attached__who_is_done_does_not_wait_for_a_server_that_is_gone(void **state)
+{
+	const struct world *world = *state;
+	struct proxy proxy;
+	struct run runs[COUNT(departed)];
+	int64_t done_ms;
+	char url[128];
+
+	snprintf(url, sizeof(url), "unix:%s", world->socket);
+	proxy_start(&proxy, url);
+	for (size_t i = 0; i < COUNT(departed); i++) {
+		run_start(world, &runs[i],
+			WORDS(departed[i].command, departed[i].gate, "--ttl", "8s", "--url", proxy.url, "--", SELF,
+				"record", "QUIT"));
+		run_await(&runs[i], "ready\n");
+	}
+	proxy_cut(&proxy);
+	done_ms = now_ms();
+	for (size_t i = 0; i < COUNT(departed); i++)
+		kill(runs[i].pid, SIGQUIT);
+	for (size_t i = 0; i < COUNT(departed); i++) {
+		assert_int_equal(run_finish(&runs[i]), RECORDER_EXIT);
+		assert_in_range(now_ms() - done_ms, 0, departed[i].most_ms);
+		assert_int_equal(run_times(&runs[i], "could not be "), 1);
+	}
+	proxy_release(&proxy);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -215,6 +252,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_attached__a_network_break_of_5_s_costs_nothing),
 		cmocka_unit_test(test_attached__another_server_takes_over),
 		cmocka_unit_test(test_attached__an_outage_longer_than_the_ttl),
+		cmocka_unit_test(test_attached__who_is_done_does_not_wait_for_a_server_that_is_gone),
 	};
 	int code;
 

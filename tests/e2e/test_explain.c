@@ -1,12 +1,14 @@
-/* `explain` says for each state why, who, until when, and how it is opened; `gate` shows and changes the settings. */
+/* `explain` says for each state why, who, until when, and how it is opened; `status` says it in a line; `gate` shows and
+ * changes the settings; a command is told of its own lease, and of no other. */
 #include "unit/cases.h"
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "support/run.h"
 
-enum { WORDS_MAX = 12, SAID_MAX = 6 };
+enum { WORDS_MAX = 14, SAID_MAX = 6 };
 
 struct step {
 	const char *words[WORDS_MAX];
@@ -205,6 +207,30 @@ static void test_gate__shows_and_changes_what_is_named(void **state)
 	PLAY(steps);
 }
 
+static void test_run__tells_of_its_own_lease_alone(void **state)
+{
+	static const char told[] = "echo ${DEPLOY_GATE_TOKEN-no} ${DEPLOY_GATE_GATES-no} ${DEPLOY_GATE_FENCE-no} "
+				   "${DEPLOY_GATE_RELEASE-no}";
+	static const struct step steps[] = {
+		{ { "run", "r", "--", "sh", "-c", told }, 0, { "is ignored: ", " r 0 no\n" } },
+		{ { "deploy", "r", "--", "sh", "-c", told }, 0, { "is ignored: ", " r ", " no\n" } },
+		{ { "deploy", "r", "--release", "r2", "--", "sh", "-c", told }, 0, { "is ignored: ", " r ", " r2\n" } },
+		{ { "--url", "unix:/nonexistent", "run", "r", "--reach", "100ms", "--on-unreachable", "run", "--", "sh",
+			  "-c", told },
+			0, { "running the command without knowing", "no no no no\n" } },
+	};
+
+	setenv("DEPLOY_GATE_TOKEN", "0123456789abcdef0123456789abcdef", 1);
+	setenv("DEPLOY_GATE_GATES", "earlier", 1);
+	setenv("DEPLOY_GATE_FENCE", "1", 1);
+	setenv("DEPLOY_GATE_RELEASE", "r1", 1);
+	PLAY(steps);
+	unsetenv("DEPLOY_GATE_TOKEN");
+	unsetenv("DEPLOY_GATE_GATES");
+	unsetenv("DEPLOY_GATE_FENCE");
+	unsetenv("DEPLOY_GATE_RELEASE");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -216,6 +242,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_explain__a_crashed_gate),
 		cmocka_unit_test(test_explain__a_full_gate),
 		cmocka_unit_test(test_gate__shows_and_changes_what_is_named),
+		cmocka_unit_test(test_run__tells_of_its_own_lease_alone),
 	};
 	int code;
 
