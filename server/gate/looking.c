@@ -171,7 +171,7 @@ static struct verdict judge(const struct looking *l, const struct sight *const *
 			v.known = false;
 			v.unknown = v.unknown ? v.unknown : gates_name(l->gates, i);
 		}
-		if (sight->state == SIGHT_SHUT && strcmp(sight->lease, l->inside) != 0)
+		if (sight->state == SIGHT_SHUT && !(sight->live && strcmp(sight->lease, l->inside) == 0))
 			v.shut = v.shut ? v.shut : sight;
 		v.blocked |= sight->state == SIGHT_BLOCKED;
 		if (sight->state == SIGHT_BLOCKED && sight->facts && !v.shut && l->blocked_since_ms &&

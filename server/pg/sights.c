@@ -160,11 +160,12 @@ const char *sights_ask_blocked(struct sights *s)
 
 static void note(struct sights *s, const PGresult *rows, int row)
 {
-	enum { PLACE, LEASE, FREE, KNOWN, FACTS };
+	enum { PLACE, LEASE, LIVE, FREE, KNOWN, FACTS };
 	struct seen_gate *gate = s->gates[cell_number(rows, row, PLACE, 0) - 1];
 
 	gate->sight.lease = gate->lease = cell_copy(rows, row, LEASE);
 	gate->sight.facts = gate->facts = cell_copy(rows, row, FACTS);
+	gate->sight.live = cell_true(rows, row, LIVE);
 	gate->sight.known = cell_true(rows, row, KNOWN);
 	gate->free = cell_true(rows, row, FREE);
 }

@@ -21,6 +21,7 @@ struct sight {
 	} state;
 	bool known;
 	const char *lease;
+	bool live;			/* that lease; else what it left behind shuts the gate */
 	/* As in GET /v1/gates/{gate}: of a shut gate, if that was wanted; of a blocked one, if somebody outside was found. */
 	const char *facts;
 };

@@ -3,6 +3,8 @@
 -- (CASE, not WHERE), so that a close meets the probes of one snapshot a replica at most.
 -- This is the hot path: nothing here may call a function that is planned anew for each statement or transaction.
 select asked.place, shut.lease,
+	case when shut.lease is not null then
+		exists (select from deploy_gate.lease l where l.id = shut.lease and l.ended_at is null) end as live,
 	case when shut.lease is null then
 		pg_try_advisory_xact_lock_shared(deploy_gate.prefixed_key('deploy_gate:', asked.gate)) end as free,
 	g.name is not null as known,

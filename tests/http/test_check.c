@@ -68,6 +68,14 @@ static void test_check__inside_the_window_is_let_in_by_its_token_alone(void **st
 	assert_answer(http_ask_with(&stage->http, &stage->one, "X-Lease-Token: " TOKEN("check-inside"),
 			      "GET /v1/gates/check.in,check.other/check", NULL),
 		423, "closed");
+	/* What a window left behind lets nobody in. */
+	assert_answer(post(stage, "/v1/gates/check.in/open", "outcome=failed&token=" TOKEN("check-inside")), 200, NULL);
+	assert_answer(http_ask_with(&stage->http, &stage->two, "X-Lease-Token: " TOKEN("check-inside"),
+			      "GET /v1/gates/check.in.below/check", NULL),
+		423, "closed");
+	assert_answer(http_ask_with(&stage->http, &stage->one, "X-Lease-Token: " TOKEN("check-inside"),
+			      "GET /v1/gates/check.in/wait?timeout=10ms", NULL),
+		423, "closed");
 }
 
 static void test_wait__an_open_gate_answers_at_once(void **state)

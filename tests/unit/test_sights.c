@@ -21,17 +21,18 @@ static void set_cell(PGresult *rows, int row, int column, const char *text)
 
 static void note(struct sights *sights, const struct row *found, size_t count)
 {
-	PGresAttDesc columns[] = { { .name = "place" }, { .name = "lease" }, { .name = "free" }, { .name = "known" },
-		{ .name = "facts" } };
+	PGresAttDesc columns[] = { { .name = "place" }, { .name = "lease" }, { .name = "live" }, { .name = "free" },
+		{ .name = "known" }, { .name = "facts" } };
 	PGresult *rows = PQmakeEmptyPGresult(NULL, PGRES_TUPLES_OK);
 
 	assert_true(PQsetResultAttrs(rows, COUNT(columns), columns));
 	for (int i = 0; i < (int)count; i++) {
 		set_cell(rows, i, 0, found[i].place);
 		set_cell(rows, i, 1, found[i].lease);
-		set_cell(rows, i, 2, found[i].free);
-		set_cell(rows, i, 3, found[i].known);
-		set_cell(rows, i, 4, found[i].facts);
+		set_cell(rows, i, 2, found[i].lease ? "t" : NULL);
+		set_cell(rows, i, 3, found[i].free);
+		set_cell(rows, i, 4, found[i].known);
+		set_cell(rows, i, 5, found[i].facts);
 	}
 	sights_note(sights, rows);
 	PQclear(rows);
