@@ -211,11 +211,12 @@ static void say_not_holder(FILE *out, const cJSON *gate)
 
 static void say_drain_timeout(FILE *out, const cJSON *gate)
 {
-	const char *name = json_text(gate, "name");
+	const char *name = json_text(gate, "name"), *state = json_text(gate, "state");
 	const cJSON *external = cJSON_GetObjectItemCaseSensitive(gate, "external");
 	int64_t inside = json_number(gate, "passes.count", 0);
 
-	fprintf(out, "%s is open again, because jobs did not leave in time", name ? name : "the gate");
+	fprintf(out, "%s is %s again, because jobs did not leave in time", name ? name : "the gate",
+		state && strcmp(state, "crashed") == 0 ? state : "open");
 	if (inside > 0)
 		fprintf(out, "; inside now: %" PRId64, inside);
 	if (cJSON_GetArraySize(external) > 0) {

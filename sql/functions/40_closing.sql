@@ -224,10 +224,11 @@ declare
 	me bigint := deploy_gate.batch_session();
 	owner bigint := me;
 	state text := 'draining';
+	crashed boolean := false;
 	w deploy_gate.lease;
 begin
 	if crowded then
-		owner := coalesce(deploy_gate.replace_windows(request, gates), me);
+		select coalesce(r.owner, me), r.crashed into owner, crashed from deploy_gate.replace_windows(request, gates) r;
 	end if;
 	if owner = me and not (crowded and deploy_gate.passes_inside(gates)) and deploy_gate.take_locks(gates, 'x') is null then
 		state := 'closed';
@@ -238,6 +239,9 @@ begin
 		w := deploy_gate.promote_ticket(ticket, state, owner);
 	end if;
 	insert into deploy_gate.gate (name) select g from unnest(gates) g on conflict (name) do nothing;
+	if crashed then
+		update deploy_gate.lease set after_crash = true where id = w.id;
+	end if;
 	if state = 'closed' then
 		perform deploy_gate.record('closed', w, w.reason, w.holder);
 	elsif owner = me then
@@ -324,17 +328,19 @@ begin
 	return array(select deploy_gate.prefixed_key('deploy_gate:', p) from unnest(deploy_gate.path(gate)) p where p <> gate);
 end $$;
 
--- The windows in the way of these gates give their place to the request. The session that holds the locks of the last, null
--- where there was none.
-create or replace function deploy_gate.replace_windows(request jsonb, gates text[]) returns bigint
+-- The windows in the way of these gates give their place to the request. owner: the session that holds the locks of the last,
+-- null where there was none; crashed: whether any left its gates crashed.
+create or replace function deploy_gate.replace_windows(request jsonb, gates text[], out owner bigint, out crashed boolean)
 language plpgsql as $$
 declare
 	old deploy_gate.lease;
 begin
+	crashed := false;
 	for old in select * from deploy_gate.leases_in_the_way(gates, 'window') loop
+		owner := old.session;
+		crashed := crashed or coalesce(old.aftermath, '') = 'crashed' or old.after_crash and old.closed_at is null;
 		perform deploy_gate.replace_window(old, request ->> 'holder', request ->> 'reason');
 	end loop;
-	return old.session;
 end $$;
 
 create or replace function deploy_gate.replace_window(old deploy_gate.lease, who text, why text) returns void

@@ -5,6 +5,10 @@ create or replace function deploy_gate.end_window(l deploy_gate.lease, how text,
 	leaves text default null, opens timestamptz default null) returns deploy_gate.lease
 language plpgsql as $$
 begin
+	-- A rollback that never got to close must not let the jobs in on what is broken.
+	if l.after_crash and l.closed_at is null and how not in ('forced', 'taken_over') then
+		leaves := 'crashed';
+	end if;
 	perform deploy_gate.record(how, l, why, who);
 	l.state := 'ended';
 	l.ended_at := deploy_gate.batch_now();

@@ -11,6 +11,10 @@ comment on column deploy_gate.lease.inside is
 alter table deploy_gate.lease add column let_in boolean not null default false;
 comment on column deploy_gate.lease.let_in is 'Of a window: whether a pass was ever taken under its token';
 
+alter table deploy_gate.lease add column after_crash boolean not null default false;
+comment on column deploy_gate.lease.after_crash is
+	'Of a window: it took the place of a crashed one, and leaves its gates crashed if it ends before it has closed';
+
 comment on table deploy_gate.lease_gate is
 	'The gates of the leases that still matter, each in the role that the lease plays there: queued (ticket); a window, live or '
 	'ended and still shutting (window); a pass that windows wait for and that wants the locks (pass), that is under a window''s '

@@ -113,6 +113,27 @@ static void test_drain__abort_opens_the_gate_again(void **state)
 	assert_close("gone", &scene->one, "w", "g.x,g,f", "{}");
 }
 
+/* The rollback of a deploy that failed gives up: jobs must not get in on what is broken. */
+static void test_drain__abort_of_a_rollback_leaves_the_gate_crashed(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "a", "g", "{}");
+	assert_pass("made", &scene->one, "b", "g",
+		"{\"inside\": \"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"}");
+	replica_change(&scene->one, "open", "test.token('a', 'g') || '{\"outcome\": \"failed\"}'");
+	assert_pass("closed", &scene->one, "c", "g", "{}");
+	assert_close("draining", &scene->one, "w", "g", "{}");
+	let_pass(scene, "drain_until");
+	replica_sweep(&scene->one);
+	assert_lease(scene, "w", "ended drain_timeout");
+	assert_pass("closed", &scene->two, "c", "g", "{}");
+	assert_release("ok", &scene->one, "b");
+	assert_close("made", &scene->one, "v", "g", "{}");
+	assert_string_equal(replica_end(&scene->one, "v", "g"), "ok");
+	assert_pass("made", &scene->two, "c", "g", "{}");
+}
+
 static void test_drain__of_no_time_is_over_at_once(void **state)
 {
 	struct scene *scene = *state;
@@ -328,6 +349,7 @@ int main(void)
 		SCENE_TEST(test_drain__shuts_the_door_at_once_and_closes_behind_the_last),
 		SCENE_TEST(test_drain__the_last_to_leave_elsewhere_tells_the_owner),
 		SCENE_TEST(test_drain__abort_opens_the_gate_again),
+		SCENE_TEST(test_drain__abort_of_a_rollback_leaves_the_gate_crashed),
 		SCENE_TEST(test_drain__of_no_time_is_over_at_once),
 		SCENE_TEST(test_drain__proceed_closes_over_those_inside),
 		SCENE_TEST(test_drain__proceeds_over_many_a_piece_at_a_time),
