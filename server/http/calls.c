@@ -227,7 +227,7 @@ static enum outcome check_life(const cJSON *object, int64_t max_default_ms, stru
 	if (ttl_ms <= max_ms)
 		return OUTCOME_OK;
 	return fault_set(fault, OUTCOME_BAD_REQUEST,
-		"ttl: is above max, which is 4h unless you say max=…, and which renewals cannot pass");
+		"ttl: is above max, which renewals cannot pass; where nothing is said of max it is 4h");
 }
 
 /* The max of the gate's settings only SQL knows. */

@@ -85,6 +85,7 @@ static const struct param events_params[] = { { "gate", PARAM_GATE, "gate", 0, 0
 
 #define NO_GATE \
 	"there is no such gate: nobody ever closed or declared it, and only known gates are served (known-gates-only)"
+#define NO_LEASE_THERE "no lease with this id was ever over this gate; leave lease out to end what shuts it now"
 #define NO_LEASE "there is no lease with this id; ended ones are forgotten after the retention period"
 
 const struct route routes[] = {
@@ -94,7 +95,7 @@ const struct route routes[] = {
 	{ "POST", "/v1/gates/{gates}/close", close_params, call_close, CHANGE_CLOSE, true, ADVICE_IN_LINE, NO_GATE },
 	{ "POST", "/v1/gates/{gates}/open", open_params, call_change, CHANGE_OPEN, true, NULL, NO_GATE },
 	{ "POST", "/v1/gates/{gate}/force-open", force_open_params, call_change, CHANGE_FORCE_OPEN, true,
-		ADVICE_THE_SHUT_ONE, NO_GATE },
+		ADVICE_THE_SHUT_ONE, NO_LEASE_THERE },
 	{ "GET", "/v1/gates", gates_params, call_read, READ_GATES, false, NULL, NULL },
 	{ "GET", "/v1/gates/{gate}", no_params, call_read, READ_GATE, false, NULL, NO_GATE },
 	{ "GET", "/v1/gates/{gate}/settings", no_params, call_read, READ_SETTINGS, false, NULL, NO_GATE },
