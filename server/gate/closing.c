@@ -129,13 +129,27 @@ static void facts_read(struct read *read, enum outcome outcome, const char *body
 }
 
 /* The time for this answer is over; the place in the queue, or the drain, lives on for a while. */
+/* Of all these gates those are told that have somebody inside, or else the first. */
+static char *request_facts(const struct gates *gates)
+{
+	char *request = NULL;
+	size_t size;
+	FILE *out = or_die(open_memstream(&request, &size));
+
+	for (unsigned i = 0; i < gates->count; i++)
+		fprintf(out, "%s\"%s\"", i ? "," : "{\"gates\":[", gates_name(gates, i));
+	fputs("]}", out);
+	fclose(out);
+	return or_die(request);
+}
+
 static void refuse(struct closing *c)
 {
 	unclaim(c);
-	c->standing = c->standing == OUTCOME_DRAINING ? OUTCOME_DRAINING : OUTCOME_HELD;
+	/* A window of its own that lacks a lock yet is on its way, too. */
+	c->standing = c->standing == OUTCOME_QUEUED ? OUTCOME_HELD : OUTCOME_DRAINING;
 	c->under_way = true;
-	if (asprintf(&c->facts_request, "{\"gate\":\"%s\"}", gates_name(c->gates, 0)) < 0)
-		die("out of memory");
+	c->facts_request = request_facts(c->gates);
 	c->facts = (struct read){ .statement = "read_gate", .request = c->facts_request, .done = facts_read };
 	reads_add(c->task.keeper->reads, &c->facts);
 	keeper_nudge(c->task.keeper);

@@ -225,7 +225,16 @@ begin
 	end if;
 end $$;
 
--- The first of these gates, and who did not leave it: its passes, and as external the sessions that share a lock.
+-- The first of these gates that has passes inside, or else the first.
+create or replace function deploy_gate.occupied_gate(gates text[]) returns text
+language plpgsql stable as $$
+begin
+	return coalesce(
+		(select g from unnest(gates) with ordinality n (g, place) where deploy_gate.passes_inside(array[g]) order by place limit 1),
+		gates[1]);
+end $$;
+
+-- One of these gates, and who did not leave it: its passes, and as external the sessions that share a lock.
 create or replace function deploy_gate.stayed_json(gates text[], at timestamptz) returns json
 language plpgsql volatile as $$
 declare
@@ -233,8 +242,9 @@ declare
 	outsiders json := deploy_gate.outsiders(keys, 'ExclusiveLock');
 begin
 	return json_build_object('gate', case
-		when outsiders is null then deploy_gate.gate_json(gates[1], at)
-		else (deploy_gate.gate_json(gates[1], at)::jsonb || jsonb_build_object('external', outsiders))::json end);
+		when outsiders is null then deploy_gate.gate_json(deploy_gate.occupied_gate(gates), at)
+		else (deploy_gate.gate_json(deploy_gate.occupied_gate(gates), at)::jsonb || jsonb_build_object('external', outsiders))::json
+	end);
 end $$;
 
 -- How a close that was asked in this batch stands after settling.

@@ -1,10 +1,11 @@
 -- What can be read, each one function that takes one JSON object.
 
--- gate known_only
+-- gate known_only; or gates, of which one is told.
 create or replace function deploy_gate.read_gate(request jsonb, out outcome text, out body json)
 language plpgsql volatile as $$
 begin
-	body := deploy_gate.gate_json(request ->> 'gate', clock_timestamp());
+	body := deploy_gate.gate_json(
+		coalesce(request ->> 'gate', deploy_gate.occupied_gate(deploy_gate.names_in(request -> 'gates'))), clock_timestamp());
 	outcome := case when request ->> 'known_only' = 'true' and not (body ->> 'known')::boolean then 'not_found' else 'ok' end;
 end $$;
 

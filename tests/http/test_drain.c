@@ -86,6 +86,22 @@ static void test_drain__closes_behind_the_last_job(void **state)
 	assert_true(ask_number(close, "expires_in_ms") > 1000000);
 }
 
+static void test_drain__of_a_set_tells_of_the_gate_with_jobs_inside(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *close;
+
+	pass(stage, &stage->two, "drain.set2");
+	close = post(stage, "/v1/gates/drain.set1,drain.set2/close", "timeout=10ms&token=" TOKEN("drain-set"));
+	assert_answer(close, 409, "draining");
+	assert_text(close, "gate.name", "drain.set2");
+	assert_number(close, "gate.passes.count", 1);
+	assert_answer(post(stage, "/v1/gates/drain.set1/open", "token=" TOKEN("drain-set")), 200, NULL);
+	close = post(stage, "/v1/gates/drain.set1,drain.set2/close", "drain=10ms");
+	assert_answer(close, 409, "drain_timeout");
+	assert_text(close, "gate.name", "drain.set2");
+}
+
 static void test_drain__abort_is_409_and_opens_the_gate(void **state)
 {
 	struct stage *stage = *state;
@@ -229,6 +245,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_drain__closes_behind_the_last_job),
+		cmocka_unit_test(test_drain__of_a_set_tells_of_the_gate_with_jobs_inside),
 		cmocka_unit_test(test_drain__abort_is_409_and_opens_the_gate),
 		cmocka_unit_test(test_drain__proceed_closes_over_them),
 		cmocka_unit_test(test_drain__stop_tells_them_first),
