@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/die.h"
 #include "base/duration.h"
@@ -11,6 +12,7 @@
 #include "client.h"
 #include "command.h"
 #include "gates.h"
+#include "instant.h"
 
 enum { LISTED_MAX = 10 };
 
@@ -67,7 +69,6 @@ static void put_job(FILE *out, const cJSON *job)
 	put_text(out, "", json_text(job, "job"), " of ");
 	put_holder(out, job);
 	put_span(out, " for ", job, "created_ago_ms", "");
-	put_text(out, " since ", json_text(job, "since"), "");
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(job, "overrun")))
 		fputs(", over whose head a deploy closed", out);
 }
@@ -136,12 +137,20 @@ static void say_how_to_end(const cJSON *gate)
 		line("or end:", "psql -c \"SELECT pg_terminate_backend(%" PRId64 ")\"", json_number(one, "pid", 0));
 }
 
+/* What holds an attached window remembers no token for `open`. In a drain none is attached yet. */
 static void say_how_to_open(const char *name, const cJSON *window)
 {
+	const char *holder = json_text(window, "holder"), *state = json_text(window, "state");
 	FILE *out = begin_line("to open:");
 
-	put_text(out, "", json_text(window, "holder"), "");
-	fprintf(out, "%sdeploy-gate open %s\n", json_text(window, "holder") ? ": " : "who closed it: ", name);
+	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(window, "attached"))) {
+		fputs("its deploy, when it ends\n", out);
+	} else if (state && strcmp(state, "draining") == 0) {
+		fprintf(out, "its deploy, by giving up; if closed by hand: deploy-gate open %s\n", name);
+	} else {
+		put_text(out, "", holder, "");
+		fprintf(out, "%sdeploy-gate open %s\n", holder ? ": " : "who closed it: ", name);
+	}
 	line("", "an operator: deploy-gate open %s --force --reason WHY", name);
 }
 
@@ -229,7 +238,10 @@ static void say_until(const cJSON *gate, const cJSON *window)
 	FILE *out = begin_line("until:");
 
 	fputs("its deploy opens it", out);
-	put_span(out, ", as a rule in ", gate, "eta_ms", "");
+	if (json_number(gate, "eta_ms", -1) == 0)
+		fputs(", which takes longer than usual", out);
+	else
+		put_span(out, ", as a rule in ", gate, "eta_ms", "");
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(window, "attached")))
 		put_span(out, "; were that to vanish, in ", window, "expires_in_ms", "");
 	else
@@ -292,8 +304,31 @@ static const struct {
 	{ "crashed", explain_crashed },
 };
 
+/* The clock of the service, as its answer tells of a window; else ours. */
+static int64_t now_ms_of(const cJSON *gate)
+{
+	struct timespec now;
+	int64_t ms;
+
+	if (instant_parse(json_text(gate, "window.created_at"), &ms))
+		return ms + json_number(gate, "window.created_ago_ms", 0);
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Says of each waiting job for how long, as is said of all others. */
+static void date_jobs(cJSON *gate)
+{
+	const cJSON *jobs = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(gate, "waiting"), "jobs");
+	int64_t now_ms = now_ms_of(gate), since_ms;
+
+	for (cJSON *job = (cJSON *)client_first(jobs, "oldest"); job; job = job->next)
+		if (instant_parse(json_text(job, "since"), &since_ms))
+			json_add_number(job, "created_ago_ms", since_ms < now_ms ? now_ms - since_ms : 0);
+}
+
 /* gate: what was asked about. by: the one that shuts it, which may be the same. */
-static void explain(const cJSON *gate, const cJSON *by)
+static void explain(cJSON *gate, const cJSON *by)
 {
 	const char *name = json_text(gate, "name"), *culprit = json_text(by, "name"), *state = json_text(by, "state");
 
@@ -302,11 +337,12 @@ static void explain(const cJSON *gate, const cJSON *by)
 	for (size_t i = 0; culprit && state && i < sizeof(states) / sizeof(*states); i++)
 		if (strcmp(states[i].state, state) == 0)
 			states[i].explain(culprit, by);
+	date_jobs(gate);
 	say_waiting(gate);
 }
 
 /* The gate that shuts this one has the facts about who is inside; asked for where it is another. */
-static int explain_with(struct client *client, const cJSON *gate)
+static int explain_with(struct client *client, cJSON *gate)
 {
 	const char *name = json_text(gate, "name"), *by = json_text(gate, "closed_by");
 	struct reply reply;

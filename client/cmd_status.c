@@ -27,7 +27,7 @@ static void say_time(char cell[static CELL_MAX], const cJSON *gate, const char *
 	snprintf(cell, CELL_MAX, "%s%s%s", *format == '+' ? "in " : "", text, *format == '-' ? " ago" : "");
 }
 
-/* Who shuts the gate: a deploy, or somebody in plain SQL. */
+/* Who shuts the gate: a deploy, named or not, or somebody in plain SQL. */
 static void say_holder(char cell[static CELL_MAX], const cJSON *gate)
 {
 	const cJSON *outsider = client_first(gate, "external");
@@ -37,7 +37,7 @@ static void say_holder(char cell[static CELL_MAX], const cJSON *gate)
 	cell[0] = '\0';
 	if (holder)
 		snprintf(cell, CELL_MAX, "%s", holder);
-	else if (outsider)
+	else if (outsider && !json_text(gate, "window.id"))
 		snprintf(cell, CELL_MAX, "SQL: %s (pid %" PRId64 ")",
 			application && *application ? application : json_text(outsider, "user"),
 			json_number(outsider, "pid", 0));
@@ -81,6 +81,21 @@ static void say_state(char cell[static CELL_MAX], const cJSON *gate)
 		snprintf(cell, CELL_MAX, "%s", state ? state : "?");
 }
 
+/* When it opens, or in a drain closes, at the latest: a crashed one does not, and the lease of what ended means nothing. */
+static void say_until(char cell[static CELL_MAX], const cJSON *gate)
+{
+	const char *state = json_text(gate, "state"), *path = "window.expires_in_ms";
+
+	cell[0] = '\0';
+	if (state && strcmp(state, "crashed") == 0)
+		return;
+	if (state && strcmp(state, "draining") == 0)
+		path = "window.drain_in_ms";
+	else if (json_text(gate, "window.ended_at"))
+		path = "window.opens_in_ms";
+	say_time(cell, gate, path, "+");
+}
+
 static void add_gate(struct table *table, const cJSON *gate)
 {
 	char state[CELL_MAX], holder[CELL_MAX], since[CELL_MAX], until[CELL_MAX], inside[CELL_MAX], waiting[CELL_MAX],
@@ -92,7 +107,7 @@ static void add_gate(struct table *table, const cJSON *gate)
 	say_time(since, gate,
 		json_number(gate, "window.closed_ago_ms", -1) >= 0 ? "window.closed_ago_ms" : "window.created_ago_ms",
 		"-");
-	say_time(until, gate, "window.expires_in_ms", "+");
+	say_until(until, gate);
 	say_inside(inside, gate);
 	say_waiting(waiting, gate);
 	if (number)
