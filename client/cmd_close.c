@@ -1,6 +1,6 @@
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -18,7 +18,8 @@ enum { TTL_WHILE_PID_MS = 15 * 1000 };
 struct closing {
 	const struct state *state; /* where its token is remembered */
 	const struct lease *lease;
-	int process; /* descriptor of the one that it is to end with, or -1 */
+	struct token_file *file; /* where the token is handed out, if it is to be a file */
+	int process;		 /* descriptor of the one that it is to end with, or -1 */
 };
 
 static int bad_place(struct client *client, const struct fault *fault)
@@ -60,18 +61,32 @@ static bool none_is_live(struct client *client, const struct state *state, int *
 /* Hands the token to whoever called us. */
 static void print_token(const struct client *client, const struct lease *lease, const struct reply *reply)
 {
+	if (client->options.token_file)
+		cJSON_DeleteItemFromObjectCaseSensitive(reply->body, "token");
 	if (client->options.json)
 		client_print_json(reply->body);
 	else if (!client->options.token_file)
 		puts(lease->token);
 }
 
+/* Opens what was closed. The token stays remembered where it is not known whether that was done. */
+static void undo(struct client *client, const struct closing *closing)
+{
+	if (lease_give_up(client, closing->lease, false) != OUTCOME_UNAVAILABLE)
+		state_forget(closing->state, client->gates, closing->lease->token);
+}
+
 /* The gates are ours: hands the token out, once somebody keeps them closed as long as that was asked for. */
 static int closed(struct client *client, const struct closing *closing, const struct reply *reply)
 {
+	struct fault fault;
+
+	if (token_file_place(closing->file, closing->lease->token, &fault) != OUTCOME_OK) {
+		undo(client, closing);
+		return bad_place(client, &fault);
+	}
 	if (closing->process >= 0 && !follow_leave(client, closing->state, closing->lease, reply, closing->process)) {
-		(void)lease_give_up(client, closing->lease, false);
-		state_forget(closing->state, client->gates, closing->lease->token);
+		undo(client, closing);
 		return report_end(&client->report, EXIT_INTERNAL, "internal",
 			"no process could be left behind to keep %s closed", closing->lease->gates);
 	}
@@ -107,6 +122,7 @@ static int close_with(struct client *client, const struct closing *closing)
 /* With the files locked: looks, remembers, closes. */
 static int close_locked(struct client *client, const struct state *state, struct state_lock *lock, int process)
 {
+	struct token_file file;
 	struct lease lease;
 	struct fault fault;
 	int code;
@@ -115,12 +131,13 @@ static int close_locked(struct client *client, const struct state *state, struct
 		return code;
 	lease_make(&lease, client->options.argument[0], false);
 	if (state_remember(lock, lease.token, &fault) != OUTCOME_OK ||
-		(client->options.token_file &&
-			token_file_write(client->options.token_file, lease.token, &fault) != OUTCOME_OK)) {
+		token_file_prepare(&file, client->options.token_file, lease.token, &fault) != OUTCOME_OK) {
 		state_forget(state, client->gates, lease.token);
 		return bad_place(client, &fault);
 	}
-	return close_with(client, &(struct closing){ state, &lease, process });
+	code = close_with(client, &(struct closing){ state, &lease, &file, process });
+	token_file_drop(&file);
+	return code;
 }
 
 static int close_gates(struct client *client, int process)
@@ -145,19 +162,6 @@ static int close_gates(struct client *client, int process)
 	default:
 		return bad_place(client, &fault);
 	}
-}
-
-/* From now on only the rest of the gates is ours to close. */
-static void narrow(struct client *client, const struct nested *nested)
-{
-	struct gates *rest;
-	struct fault unread;
-
-	if (!nested->inside || gates_parse(nested->todo, &rest, &unread) != OUTCOME_OK)
-		return;
-	free(client->gates);
-	client->gates = rest;
-	client->options.argument[0] = nested->todo;
 }
 
 /* Closes what is not inside an outer lease; as long as a process lives if that is asked for. */
@@ -191,7 +195,7 @@ int cmd_close(struct client *client)
 	} else if (!nested.todo[0]) {
 		report_say(&client->report, "%s is closed by the deploy that this runs in", nested.covered);
 	} else {
-		narrow(client, &nested);
+		nested_narrow(client, &nested);
 		code = close_rest(client);
 	}
 	reply_release(&reply);

@@ -122,6 +122,10 @@ static int open_by_force(struct client *client)
 {
 	int code = EXIT_SUCCESS;
 
+	if (client->options.failed || client->options.token_file)
+		return report_end(&client->report, EXIT_USAGE, "usage",
+			"--force ends whatever window there is, and takes no %s",
+			client->options.failed ? "--failed" : "--token-file");
 	if (!client->options.reason)
 		return report_end(&client->report, EXIT_USAGE, "usage", "--force wants a --reason, which is recorded");
 	for (unsigned i = 0; !code && i < client->gates->count; i++)
@@ -139,13 +143,14 @@ int cmd_open(struct client *client)
 		return open_by_force(client);
 	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
-	} else if (nested.todo[0]) {
-		if (nested.inside)
-			report_say(
-				&client->report, "opening %s is left to the deploy that this runs in", nested.covered);
+	} else if (nested.is_pass || !nested.inside) {
 		code = open_held(client);
 	} else {
 		report_say(&client->report, "opening %s is left to the deploy that this runs in", nested.covered);
+		if (nested.todo[0]) {
+			nested_narrow(client, &nested);
+			code = open_held(client);
+		}
 	}
 	reply_release(&reply);
 	return code;

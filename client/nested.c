@@ -108,3 +108,15 @@ enum outcome nested_look(struct client *client, const char *gates, struct nested
 	nested->todo = nested->rest;
 	return OUTCOME_OK;
 }
+
+void nested_narrow(struct client *client, const struct nested *nested)
+{
+	struct gates *rest;
+	struct fault unread;
+
+	if (!nested->inside || gates_parse(nested->todo, &rest, &unread) != OUTCOME_OK)
+		return;
+	free(client->gates);
+	client->gates = rest;
+	client->options.argument[0] = nested->todo;
+}

@@ -24,4 +24,8 @@ struct nested {
  * did, is in reply (to be released in any case). */
 MUST_CHECK enum outcome nested_look(struct client *, const char *gates, struct nested *, struct reply *);
 
+/* From now on the gates of the command line are those left to do, of which there must be some. nested outlives the
+ * command. */
+void nested_narrow(struct client *, const struct nested *);
+
 #endif

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,16 +70,94 @@ enum outcome token_file_read(const char *file, char token[static TOKEN_MAX + 1],
 	return OUTCOME_OK;
 }
 
-enum outcome token_file_write(const char *file, const char *token, struct fault *fault)
+static enum outcome unwritable(const char *file, const char *why, struct fault *fault)
 {
-	int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	bool written;
+	return fault_set(fault, OUTCOME_BAD_REQUEST, "cannot write %s: %s", file, why);
+}
 
+/* Writes the token into an open file, and closes it. False, with errno: it is not there as a whole. */
+static bool write_token(int fd, const char *token)
+{
+	/* A file that stood there may have been readable by all; another's has no mode of ours. */
+	bool written = (fchmod(fd, 0600) == 0 || errno == EPERM) && dprintf(fd, "%s\n", token) > 0 && fsync(fd) == 0;
+	int error = errno;
+
+	if (close(fd) != 0)
+		return false;
+	errno = error;
+	return written;
+}
+
+/* Whether what stands there, if anything, can be written; what is no regular file must not be replaced. Changes
+ * nothing, and waits for no reader of a pipe. NULL, or why not. */
+static const char *obstacle(const char *path)
+{
+	struct stat status;
+	int fd;
+
+	if (stat(path, &status) != 0)
+		return errno == ENOENT ? NULL : strerror(errno);
+	if (!S_ISREG(status.st_mode))
+		return "it is no regular file";
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "cannot write %s: %s", file, strerror(errno));
-	/* A file that stood there may have been readable by all; a device or pipe has no mode of ours. */
-	written = (fchmod(fd, 0600) == 0 || errno == EPERM) && dprintf(fd, "%s\n", token) > 0;
-	if (close(fd) != 0 || !written)
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "cannot write %s: %s", file, strerror(errno));
+		return strerror(errno);
+	close(fd);
+	return NULL;
+}
+
+enum outcome token_file_prepare(struct token_file *file, const char *name, const char *token, struct fault *fault)
+{
+	const char *why;
+	int fd;
+
+	file->temporary[0] = '\0';
+	if (!name)
+		return OUTCOME_OK;
+	if (!realpath(name, file->path) &&
+		(errno != ENOENT || !*name || snprintf(file->path, PATH_MAX, "%s", name) >= PATH_MAX))
+		return unwritable(name, strerror(errno), fault);
+	why = obstacle(file->path);
+	if (why)
+		return unwritable(name, why, fault);
+	if (snprintf(file->temporary, PATH_MAX, "%s.XXXXXX", file->path) >= PATH_MAX) {
+		file->temporary[0] = '\0';
+		return unwritable(name, strerror(ENAMETOOLONG), fault);
+	}
+	fd = mkostemp(file->temporary, O_CLOEXEC);
+	if (fd < 0) {
+		file->temporary[0] = '\0';
+		return unwritable(name, strerror(errno), fault);
+	}
+	if (!write_token(fd, token)) {
+		why = strerror(errno);
+		token_file_drop(file);
+		return unwritable(name, why, fault);
+	}
 	return OUTCOME_OK;
+}
+
+enum outcome token_file_place(struct token_file *file, const char *token, struct fault *fault)
+{
+	int fd;
+
+	if (!file->temporary[0])
+		return OUTCOME_OK;
+	if (rename(file->temporary, file->path) == 0) {
+		file->temporary[0] = '\0';
+		return OUTCOME_OK;
+	}
+	/* Mounted there, or another's in a sticky directory: it cannot be replaced, but was seen to be writable. */
+	fd = open(file->path, O_WRONLY | O_TRUNC | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || !write_token(fd, token))
+		return unwritable(file->path, strerror(errno), fault);
+	token_file_drop(file);
+	return OUTCOME_OK;
+}
+
+void token_file_drop(struct token_file *file)
+{
+	if (file->temporary[0])
+		unlink(file->temporary);
+	file->temporary[0] = '\0';
 }

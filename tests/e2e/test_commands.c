@@ -1,8 +1,10 @@
 /* What each command answers, with which exit code and which last line: scenes of the real client and the real server. */
 #include "unit/cases.h"
 
+#include <glob.h>
 #include <stdlib.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "support/run.h"
@@ -97,6 +99,9 @@ static void test_commands__what_ended_is_said_to_have_ended(void **state)
 		{ { "open", "ends" }, 64, "exit 64 (usage): " },
 		{ { "close", "ends" }, 0, "" },
 		{ { "open", "ends", "--force" }, 64, "--reason" },
+		{ { "open", "ends", "--force", "--reason", "a test", "--failed" }, 64, "takes no --failed" },
+		{ { "open", "ends", "--force", "--reason", "a test", "--token-file", "f" }, 64,
+			"takes no --token-file" },
 		{ { "open", "ends", "--force", "--reason", "a test" }, 0, "ends is open" },
 		{ { "open", "ends", "--force", "--reason", "a test" }, 0, "ends is open" },
 		{ { "open", "ends" }, 76, "a test" },
@@ -167,6 +172,80 @@ static void test_commands__token_files(void **state)
 	unlink(foreign);
 }
 
+/* How many files there are whose names begin like that; the text of the last is in text. */
+static size_t files_like(const char *path, char text[static 64])
+{
+	char pattern[128];
+	glob_t found;
+	size_t count;
+
+	snprintf(pattern, sizeof(pattern), "%s*", path);
+	if (glob(pattern, 0, NULL, &found) != 0)
+		return 0;
+	count = found.gl_pathc;
+	FILE *file = fopen(found.gl_pathv[count - 1], "r");
+	assert_non_null(file);
+	if (!fgets(text, 64, file))
+		text[0] = '\0';
+	fclose(file);
+	globfree(&found);
+	return count;
+}
+
+/* The token of a window that lives on must not be lost to a close that is refused. */
+static void test_commands__a_refused_close_leaves_the_token_file(void **state)
+{
+	const struct world *world = *state;
+	char file[96], missing[96], pipe[96], before[64] = "", after[64] = "";
+
+	snprintf(file, sizeof(file), "%s/token", world->place);
+	snprintf(missing, sizeof(missing), "%s/missing/token", world->place);
+	snprintf(pipe, sizeof(pipe), "%s/pipe", world->place);
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	const struct step closing[] = {
+		{ { "-q", "close", "a", "--token-file", file }, 0, NULL },
+	}, refused[] = {
+		{ { "-q", "close", "a", "--token-file", file }, 75, "exit 75 (held): " },
+		{ { "DEPLOY_GATE_SESSION=another", "-q", "close", "a", "--token-file", file }, 75, "exit 75 (held): " },
+		{ { "-q", "close", "b", "--token-file", missing }, 78, "exit 78 (configuration): cannot write " },
+		{ { "-q", "close", "b", "--token-file", pipe }, 78, "it is no regular file" },
+		{ { "-q", "close", "b", "--token-file", "/dev/null" }, 78, "it is no regular file" },
+		{ { "-q", "check", "b" }, 0, NULL },
+		{ { "-q", "open", "b" }, 64, "no close of b is remembered" },
+	}, opening[] = {
+		{ { "-q", "open", "a", "--token-file", file }, 0, NULL },
+	};
+
+	PLAY(closing);
+	assert_int_equal(files_like(file, before), 1);
+	PLAY(refused);
+	assert_int_equal(files_like(file, after), 1);
+	assert_string_equal(after, before);
+	PLAY(opening);
+	unlink(file);
+	unlink(pipe);
+}
+
+static void test_commands__a_token_in_a_file_is_not_printed(void **state)
+{
+	const struct world *world = *state;
+	char file[96], token[64] = "";
+	struct stat status;
+	struct run run;
+
+	snprintf(file, sizeof(file), "%s/token", world->place);
+	assert_int_equal(run_words(world, &run, WORDS("close", "a", "--json", "--token-file", file)), 0);
+	assert_contains(run.output, "\"state\":\"closed\"");
+	assert_int_equal(files_like(file, token), 1);
+	assert_int_equal(strcspn(token, "\n"), 32);
+	token[32] = '\0';
+	assert_null(strstr(run.output, token));
+	assert_int_equal(stat(file, &status), 0);
+	assert_int_equal(status.st_mode & 07777, 0600);
+	assert_int_equal(run_words(world, &run, WORDS("-q", "open", "a", "--token-file", file)), 0);
+	unlink(file);
+}
+
 static void test_commands__what_is_not_known_warns(void **state)
 {
 	static const struct step steps[] = {
@@ -232,6 +311,8 @@ int main(void)
 		cmocka_unit_test(test_commands__a_failed_deploy_may_leave_it_crashed),
 		cmocka_unit_test(test_commands__a_plain_sql_holder_is_named),
 		cmocka_unit_test(test_commands__token_files),
+		cmocka_unit_test(test_commands__a_refused_close_leaves_the_token_file),
+		cmocka_unit_test(test_commands__a_token_in_a_file_is_not_printed),
 		cmocka_unit_test(test_commands__what_is_not_known_warns),
 		cmocka_unit_test(test_commands__out_of_reach),
 		cmocka_unit_test(test_commands__configuration),

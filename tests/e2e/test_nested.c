@@ -20,6 +20,8 @@ static const struct scene {
 		0, "through\n" },
 	{ "deploy", "a", "$0 open a; $0 status a --json", 0, "\"state\":\"closed\"" },
 	{ "deploy", "a", "$0 open a; $0 status a", 0, "opening a is left to the deploy that this runs in" },
+	{ "deploy", "a", "$0 -q close a,b >/dev/null; $0 -q open a,b; $0 check b; $0 status a --json", 0,
+		"\"state\":\"closed\"" },
 	{ "deploy", "a", "$0 run a -- $0 status a --json", 0, "\"passes\":{\"count\":1" },
 	{ "deploy", "a", "$0 run a -- sh -c 'echo ${#DEPLOY_GATE_FENCE} $DEPLOY_GATE_GATES'", 0, "1 a\n" },
 	{ "deploy", "a", "$0 run a -- $0 deploy a -- echo through", 0, "through\n" },
@@ -37,6 +39,10 @@ static const struct scene {
 	{ "run", "a", "$0 close a", 64, "exit 64 (usage): cannot close a from inside a pass: " },
 	{ "run", "a", "$0 deploy a.b -- echo ran", 64, "exit 64 (usage): cannot close a.b from inside a pass: " },
 	{ "run", "a.b", "$0 deploy a -- echo ran", 64, "exit 64 (usage): cannot close a from inside a pass: " },
+	{ "run", "late",
+		"env -u DEPLOY_GATE_TOKEN $0 -q close late --drain 100ms --on-drain proceed >/dev/null; $0 open late; "
+		"$0 check late",
+		0, "late is open" },
 	{ "run", "a.b", "$0 deploy b -- echo through", 0, "through\n" },
 	{ "run", "a", "$0 run a,held --wait 100ms -- echo ran", 75, "exit 75 (closed): held is closed" },
 };
