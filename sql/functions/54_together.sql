@@ -31,8 +31,8 @@ begin
 	end loop;
 end $$;
 
--- The places of those in the list that are plain: a new token, one gate, no lease and no gap near it, nor an earlier close of
--- the list.
+-- The places of those in the list that are plain: a new token, one gate and a TTL that it allows, no lease and no gap near it, nor
+-- an earlier close of the list.
 create or replace function deploy_gate.plain_closes(list jsonb[]) returns integer[]
 language plpgsql as $$
 declare
@@ -45,6 +45,7 @@ begin
 			select q.place::integer, q.request -> 'gates' ->> 0, left(q.request ->> 'digest', 32)) a (place, gate, id)
 		where jsonb_array_length(q.request -> 'gates') = 1 and not q.request ?| '{takeover,again}'
 			and q.request -> 'known_only' <> 'true'
+			and not coalesce(not q.request ? 'max_ms' and (q.request ->> 'ttl_ms')::bigint > deploy_gate.max_of(array[a.gate]), false)
 			and not exists (select from deploy_gate.lease l where l.id = a.id)
 			and not exists (
 				select from deploy_gate.lease_gate lg

@@ -145,6 +145,17 @@ static void test_closes__sets_takeovers_and_unknown_gates_go_alone(void **state)
 	assert_value(&scene->admin, "taken_over", "select ending from deploy_gate.lease where id = " LEASE("a"));
 }
 
+static void test_closes__a_ttl_above_the_max_of_its_gate_is_refused(void **state)
+{
+	struct scene *scene = *state;
+
+	psql_run(&scene->admin, "insert into deploy_gate.gate (name, max_ms) values ('h', 4000)");
+	assert_many(&scene->one, "bad_request bad_request made made", "closes",
+		"test.asked('a', 'g', '{\"ttl_ms\": 14400001}'), test.asked('b', 'h', '{\"ttl_ms\": 4001}'), "
+		"test.asked('c', 'i', '{\"ttl_ms\": 14400001, \"max_ms\": 14400001}'), test.asked('d', 'j')");
+	assert_value(&scene->admin, "2", "select count(*) from deploy_gate.lease");
+}
+
 static void test_closes__keep_the_gap_of_a_gate(void **state)
 {
 	struct scene *scene = *state;
@@ -213,6 +224,7 @@ int main(void)
 		TOGETHER_TEST(test_closes__one_behind_a_refused_one_is_not_let_past_it),
 		TOGETHER_TEST(test_closes__with_a_token_again_are_one_window),
 		TOGETHER_TEST(test_closes__sets_takeovers_and_unknown_gates_go_alone),
+		TOGETHER_TEST(test_closes__a_ttl_above_the_max_of_its_gate_is_refused),
 		TOGETHER_TEST(test_closes__keep_the_gap_of_a_gate),
 		TOGETHER_TEST(test_closes__one_with_somebody_outside_in_the_way_holds_up_no_other),
 		TOGETHER_TEST(test_opens__each_has_its_own_answer),
