@@ -56,6 +56,7 @@ static const char *const reads[READ_COUNT] = {
 	[READ_GATES] = "read_gates",
 	[READ_GATE] = "read_gate",
 	[READ_LEASE] = "read_lease",
+	[READ_ATTACH] = "read_attach",
 	[READ_EVENTS] = "read_events",
 	[READ_REPLICAS] = "read_replicas",
 	[READ_SETTINGS] = "read_settings",

@@ -72,11 +72,12 @@ enum change_kind {
 	CHANGE_COUNT
 };
 
-/* Reads are one function each as well; they take one JSON object and answer OK or NOT_FOUND. */
+/* Reads are one function each as well; they take one JSON object and answer OK or NOT_FOUND, if they say no more. */
 enum read_kind {
 	READ_GATES,		/* prefix after limit: {"gates": […], "next": …} */
 	READ_GATE,		/* gate */
 	READ_LEASE,		/* id */
+	READ_ATTACH,		/* id digest: what CHANGE_ATTACH would answer now, as OK, NOT_FOUND, NOT_HOLDER or GONE */
 	READ_EVENTS,		/* gate kind since until after limit: {"events": […], "next": …}, newest first */
 	READ_REPLICAS,		/* {"replicas": […]} */
 	READ_SETTINGS,		/* gate */

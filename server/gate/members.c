@@ -20,7 +20,7 @@ static const char *const locks_statements[] = { "register_locks", "held_locks", 
 	"change_renew_attached", "change_detach", "change_unclaim", "change_tick", "change_jobs_wait", "change_leave",
 	"change_forget", NULL };
 static const char *const reads_statements[] = { "register_helper", "snapshot", "outsiders", "read_gates", "read_gate",
-	"read_lease", "read_events", "read_replicas", "read_settings", "clear_way", NULL };
+	"read_lease", "read_attach", "read_events", "read_replicas", "read_settings", "clear_way", NULL };
 static const char *const listen_statements[] = { "register_helper", "listen", NULL };
 
 static void locks_up(struct member *);

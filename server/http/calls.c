@@ -192,6 +192,17 @@ static enum outcome hand_change(struct request *request, cJSON *object, enum sta
 	return outcome;
 }
 
+/* The same with a read. */
+static enum outcome hand_read(struct request *request, cJSON *object, enum read_kind kind, struct fault *fault)
+{
+	enum outcome outcome = request_hand_over(request, STAY_SHORT, fault);
+
+	if (outcome == OUTCOME_OK)
+		keeper_read(request->desk->keeper, &request->call, kind, json_print(object));
+	cJSON_Delete(object);
+	return outcome;
+}
+
 /* The token of a close or a pass is told with the lease; where the caller chose none, one is made here. */
 static void settle_token(struct request *request, cJSON *object)
 {
@@ -280,13 +291,19 @@ enum outcome call_pass(struct request *request, struct fault *fault)
 	return hand_change(request, object, STAY_LONG, fault);
 }
 
+/* HEAD is told what GET would be, and attaches nothing: whatever stream the lease has goes on. */
 enum outcome call_attach(struct request *request, struct fault *fault)
 {
 	enum outcome outcome;
 	cJSON *object;
 
 	outcome = make_object(request, &object, fault);
-	return outcome == OUTCOME_OK ? hand_change(request, object, STAY_LONG, fault) : outcome;
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	request->for_stream_head = strcmp(request->method, "HEAD") == 0;
+	if (request->for_stream_head)
+		return hand_read(request, object, READ_ATTACH, fault);
+	return hand_change(request, object, STAY_LONG, fault);
 }
 
 enum outcome call_settings(struct request *request, struct fault *fault)
@@ -321,12 +338,7 @@ enum outcome call_read(struct request *request, struct fault *fault)
 	outcome = make_object(request, &object, fault);
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	outcome = request_hand_over(request, STAY_SHORT, fault);
-	if (outcome == OUTCOME_OK)
-		keeper_read(request->desk->keeper, &request->call, (enum read_kind)request->route->kind,
-			json_print(object));
-	cJSON_Delete(object);
-	return outcome;
+	return hand_read(request, object, (enum read_kind)request->route->kind, fault);
 }
 
 enum outcome call_health(struct request *request, struct fault *fault)

@@ -41,6 +41,17 @@ struct MHD_Response *reply_stream(
 	return response;
 }
 
+static ssize_t end_at_once(void *context, uint64_t position, char *to, size_t room)
+{
+	(void)context, (void)position, (void)to, (void)room;
+	return MHD_CONTENT_READER_END_OF_STREAM;
+}
+
+struct MHD_Response *reply_stream_head(const struct reply_terms *terms)
+{
+	return reply_stream(terms, end_at_once, NULL);
+}
+
 /* Makes a response of text, which it copies. */
 static struct MHD_Response *make(const struct reply_terms *terms, const char *text, const char *type)
 {

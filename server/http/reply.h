@@ -30,6 +30,9 @@ struct MHD_Response *reply_problem(const struct reply_terms *, const struct prob
 struct MHD_Response *reply_stream(
 	const struct reply_terms *, ssize_t (*read)(void *, uint64_t position, char *, size_t), void *context);
 
+/* The same for HEAD, whose reply has no body. */
+struct MHD_Response *reply_stream_head(const struct reply_terms *);
+
 /* Whether a client with this header prefers text/plain to JSON. accept may be NULL. */
 bool reply_prefers_text(const char *accept);
 

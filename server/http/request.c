@@ -213,6 +213,15 @@ static void begin_stream(struct request *request)
 	answer(request, OUTCOME_OK, stream_reply(request->stream, &terms), id);
 }
 
+static void reply_with_stream_head(struct request *request)
+{
+	char buffer[ID_ROOM];
+	const char *id = id_of(request, buffer);
+	struct reply_terms terms = terms_of(request, id);
+
+	answer(request, OUTCOME_OK, reply_stream_head(&terms), id);
+}
+
 /* The lease with its token, for whoever made it. */
 static char *add_token(const char *json, const char *token)
 {
@@ -270,6 +279,10 @@ static void on_answered(struct call *call, const struct answer *answered)
 
 	if (request->stream) {
 		request_move(request, PLACE_ANSWERED);
+		return;
+	}
+	if (answered->outcome == OUTCOME_OK && request->for_stream_head) {
+		reply_with_stream_head(request);
 		return;
 	}
 	if (outcome_row(answered->outcome)->status < 300) {

@@ -67,6 +67,7 @@ struct request {
 	bool waits;				/* counts among those that wait long */
 	bool close;				/* the connection is not to be used again */
 	bool body_too_large;
+	bool for_stream_head;			/* asks what the header of a stream would say, and for no stream */
 	const char *method;			/* libmicrohttpd's */
 	char *path, *query;			/* as sent; query points into path's memory, or is NULL */
 	char *authority;			/* of a target in absolute form: goes before Host; or NULL */

@@ -9,9 +9,10 @@ language sql immutable as $$
 $$;
 
 -- What is told with that refusal.
-create or replace function deploy_gate.refusal_json(l deploy_gate.lease, outcome text) returns json
+create or replace function deploy_gate.refusal_json(l deploy_gate.lease, outcome text,
+	at timestamptz default deploy_gate.batch_now()) returns json
 language sql stable as $$
-	select case outcome when 'gone' then json_build_object('lease', deploy_gate.lease_json(l, deploy_gate.batch_now()))
+	select case outcome when 'gone' then json_build_object('lease', deploy_gate.lease_json(l, at))
 		when 'not_holder' then json_build_object('detail', format('the token is not that of this %s', l.kind)) end
 $$;
 

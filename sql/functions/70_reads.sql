@@ -35,6 +35,18 @@ begin
 	outcome := case when body is null then 'not_found' else 'ok' end;
 end $$;
 
+-- id digest: what change_attach would answer now, and nothing of the lease is touched.
+create or replace function deploy_gate.read_attach(request jsonb, out outcome text, out body json)
+language plpgsql volatile as $$
+declare
+	l deploy_gate.lease;
+begin
+	select * into l from deploy_gate.lease where id = request ->> 'id';
+	outcome := deploy_gate.refusal(l, request);
+	body := deploy_gate.refusal_json(l, outcome, clock_timestamp());
+	outcome := coalesce(outcome, 'ok');
+end $$;
+
 -- gate kind since until after limit: newest first; after is the id of the last event of the page before. A gate stands for
 -- those below it too.
 create or replace function deploy_gate.read_events(request jsonb, out outcome text, out body json)
