@@ -1,3 +1,4 @@
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -7,10 +8,13 @@
 #include "gates.h"
 #include "nested.h"
 
-static int say_open(struct client *client, const struct reply *reply)
+/* answer: as the service gave it; NULL for what it need not be asked. */
+static int say_open(struct client *client, const cJSON *answer)
 {
-	if (client->options.json)
-		client_print_json(reply->body);
+	if (client->options.json && answer)
+		client_print_json(answer);
+	else if (client->options.json)
+		puts("{\"state\":\"open\"}");
 	else if (!client->options.quiet)
 		puts("open");
 	return EXIT_SUCCESS;
@@ -37,7 +41,7 @@ static int check(struct client *client, const char *gates, struct reply *reply)
 
 	switch (gates_check(client, gates, reply)) {
 	case OUTCOME_OK:
-		return gates_known(client, gates, reply->body, &code) ? say_open(client, reply) : code;
+		return gates_known(client, gates, reply->body, &code) ? say_open(client, reply->body) : code;
 	case OUTCOME_CLOSED:
 	case OUTCOME_FULL:
 		return say_shut(client, reply);
@@ -52,13 +56,13 @@ int cmd_check(struct client *client)
 	struct reply reply;
 	int code;
 
-	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+	if (nested_look(client, &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
-	} else if (!nested.todo[0]) {
-		code = say_open(client, &reply);
+	} else if (!nested.to_wait[0]) {
+		code = say_open(client, NULL);
 	} else {
 		reply_release(&reply);
-		code = check(client, nested.todo, &reply);
+		code = check(client, nested.to_wait, &reply);
 	}
 	reply_release(&reply);
 	return code;

@@ -187,16 +187,19 @@ int cmd_close(struct client *client)
 	struct reply reply;
 	int code = EXIT_SUCCESS;
 
-	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+	if (nested_look(client, &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
 	} else if (nested.in_way) {
 		code = report_end(&client->report, EXIT_USAGE, "usage",
-			"cannot close %s from inside a pass: it would wait for us", client->options.argument[0]);
-	} else if (!nested.todo[0]) {
-		report_say(&client->report, "%s is closed by the deploy that this runs in", nested.covered);
+			"cannot close %s from inside a pass: it would wait for us", nested.to_close);
 	} else {
-		nested_narrow(client, &nested);
-		code = close_rest(client);
+		if (nested.closed[0])
+			report_say(&client->report, "%s is closed by the deploy that this runs in, which has the token",
+				nested.closed);
+		if (nested.to_close[0]) {
+			nested_narrow(client, &nested);
+			code = close_rest(client);
+		}
 	}
 	reply_release(&reply);
 	return code;

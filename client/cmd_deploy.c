@@ -46,11 +46,12 @@ static int open_again(struct client *client, const struct lease *lease, const st
 }
 
 /* The gate is ours: runs the command, and opens. */
-static int run_inside(struct client *client, const struct lease *lease, const struct reply *closed)
+static int run_inside(
+	struct client *client, const struct nested *nested, const struct lease *lease, const struct reply *closed)
 {
 	struct inside_end end;
 
-	inside_tell(client, lease, closed);
+	inside_tell(client, nested, lease, closed);
 	inside_run(client, lease, closed, &end);
 	if (!end.ended && end.wrap.started && end.wrap.cause == WRAP_NONE)
 		return open_again(client, lease, &end.wrap);
@@ -60,17 +61,17 @@ static int run_inside(struct client *client, const struct lease *lease, const st
 }
 
 /* Closes what is not inside an outer lease, and runs. */
-static int deploy(struct client *client, const char *gates)
+static int deploy(struct client *client, const struct nested *nested)
 {
 	struct lease lease;
 	struct reply reply;
 	int code;
 
-	lease_make(&lease, gates, false);
+	lease_make(&lease, nested->to_close, false);
 	switch (lease_close(client, &lease, &reply)) {
 	case OUTCOME_OK:
 	case OUTCOME_MADE:
-		code = run_inside(client, &lease, &reply);
+		code = run_inside(client, nested, &lease, &reply);
 		break;
 	default:
 		code = client_end(client, &reply);
@@ -86,16 +87,18 @@ int cmd_deploy(struct client *client)
 	struct reply reply;
 	int code;
 
-	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+	if (nested_look(client, &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
 	} else if (nested.in_way) {
 		code = report_end(&client->report, EXIT_USAGE, "usage",
-			"cannot close %s from inside a pass: it would wait for us", client->options.argument[0]);
-	} else if (!nested.todo[0]) {
+			"cannot close %s from inside a pass: it would wait for us", nested.to_close);
+	} else if (!nested.to_close[0]) {
 		wrap_run(client, NULL, &end);
 		code = end.code;
-	} else if (gates_known_ask(client, client->gates, &code)) {
-		code = deploy(client, nested.todo);
+	} else {
+		nested_narrow(client, &nested);
+		if (gates_known_ask(client, client->gates, &code))
+			code = deploy(client, &nested);
 	}
 	reply_release(&reply);
 	return code;

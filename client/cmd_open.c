@@ -141,13 +141,13 @@ int cmd_open(struct client *client)
 
 	if (client->options.force)
 		return open_by_force(client);
-	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+	if (nested_look(client, &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
-	} else if (nested.is_pass || !nested.inside) {
-		code = open_held(client);
 	} else {
-		report_say(&client->report, "opening %s is left to the deploy that this runs in", nested.covered);
-		if (nested.todo[0]) {
+		if (nested.closed[0])
+			report_say(
+				&client->report, "opening %s is left to the deploy that this runs in", nested.closed);
+		if (nested.to_close[0]) {
 			nested_narrow(client, &nested);
 			code = open_held(client);
 		}

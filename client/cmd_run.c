@@ -18,7 +18,6 @@ enum { TRIES_OF_RERUN = 3, RELEASE_MS = 5000 };
 struct job {
 	struct client *client;
 	const struct nested *nested;
-	const char *gates; /* of the pass */
 	struct lease pass;
 	struct inside_end end;
 	int64_t tries, tries_most;
@@ -42,13 +41,15 @@ static bool runs_anyway(struct client *client, const struct reply *reply)
 	return true;
 }
 
-/* Nobody said that the job may run. What the environment tells of a lease is left to the command if it was confirmed. */
+/* Nobody said that the job may run. What the environment tells of leases is left to the command if they were confirmed. */
 static int end_unasked(struct client *client, const struct nested *nested, const struct reply *reply)
 {
 	if (!runs_anyway(client, reply))
 		return client_end(client, reply);
-	if (!nested->inside)
-		wrap_tell(NULL, NULL, NULL, NULL);
+	if (!nested->inside) {
+		outers_hand_down(&(struct outers){ .count = 0 });
+		outers_tell(NULL, NULL, NULL);
+	}
 	return run_without(client);
 }
 
@@ -111,9 +112,7 @@ static int end_code(const struct job *job)
 /* The pass is ours: runs the command in it. */
 static void run_inside(struct job *job, const struct reply *granted)
 {
-	/* inside a window its token goes further than that of a pass under it */
-	if (!job->nested->inside || job->nested->is_pass)
-		inside_tell(job->client, &job->pass, granted);
+	inside_tell(job->client, job->nested, &job->pass, granted);
 	inside_run(job->client, &job->pass, granted, &job->end);
 	if (!job->end.wrap.started)
 		(void)lease_give_up(job->client, &job->pass, false);
@@ -126,11 +125,11 @@ static bool run_once(struct job *job, int *code)
 {
 	struct client *client = job->client;
 	const struct nested *nested = job->nested;
-	const char *outer = nested->inside && !nested->is_pass ? nested->outer.token : NULL;
+	const char *outer = nested->window ? nested->window->token : NULL;
 	struct reply reply;
 	bool again = false;
 
-	lease_make(&job->pass, job->gates, true);
+	lease_make(&job->pass, nested->to_pass, true);
 	switch (lease_pass(client, &job->pass, outer, &reply)) {
 	case OUTCOME_OK:
 	case OUTCOME_MADE:
@@ -148,11 +147,10 @@ static bool run_once(struct job *job, int *code)
 
 static int run_until_done(struct client *client, const struct nested *nested)
 {
-	bool reruns = strcmp(client->options.on_close, "rerun") == 0, is_window = nested->inside && !nested->is_pass;
+	bool reruns = strcmp(client->options.on_close, "rerun") == 0;
 	struct job job = {
 		.client = client,
 		.nested = nested,
-		.gates = is_window ? client->options.argument[0] : nested->todo,
 		.tries_most = client->options.tries,
 	};
 	int code;
@@ -166,16 +164,18 @@ static int run_until_done(struct client *client, const struct nested *nested)
 	return code;
 }
 
-/* Looks whether the gates are known. Where they are shut they are, and the pass waits. False: *code is what to end with. */
-static bool are_known(
-	struct client *client, const char *gates, const struct nested *nested, struct reply *reply, int *code)
+/* Looks whether the gates to wait for are known. Where they are shut they are, and the pass waits. False: *code is what to
+ * end with. */
+static bool are_known(struct client *client, const struct nested *nested, struct reply *reply, int *code)
 {
 	enum outcome outcome;
 
+	if (!nested->to_wait[0])
+		return true;
 	reply_release(reply);
-	outcome = gates_check(client, gates, reply);
+	outcome = gates_check(client, nested->to_wait, reply);
 	if (outcome == OUTCOME_OK)
-		return gates_known(client, gates, reply->body, code);
+		return gates_known(client, nested->to_wait, reply->body, code);
 	if (outcome_row(outcome)->exit == outcome_row(OUTCOME_CLOSED)->exit)
 		return true;
 	*code = end_unasked(client, nested, reply);
@@ -184,16 +184,15 @@ static bool are_known(
 
 int cmd_run(struct client *client)
 {
-	const char *gates = client->options.argument[0];
 	struct nested nested;
 	struct reply reply;
 	int code = EXIT_INTERNAL;
 
-	if (nested_look(client, gates, &nested, &reply) != OUTCOME_OK)
+	if (nested_look(client, &nested, &reply) != OUTCOME_OK)
 		code = end_unasked(client, &nested, &reply);
-	else if (nested.inside && nested.is_pass && !nested.todo[0])
+	else if (!nested.to_pass[0])
 		code = run_without(client);
-	else if (nested.inside || are_known(client, gates, &nested, &reply, &code))
+	else if (are_known(client, &nested, &reply, &code))
 		code = run_until_done(client, &nested);
 	reply_release(&reply);
 	return code;

@@ -22,11 +22,11 @@ int cmd_wait(struct client *client)
 	struct reply reply;
 	int code = EXIT_SUCCESS;
 
-	if (nested_look(client, client->options.argument[0], &nested, &reply) != OUTCOME_OK) {
+	if (nested_look(client, &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
-	} else if (nested.todo[0]) {
+	} else if (nested.to_wait[0]) {
 		reply_release(&reply);
-		code = wait_for(client, nested.todo, &reply);
+		code = wait_for(client, nested.to_wait, &reply);
 	}
 	reply_release(&reply);
 	return code;

@@ -164,7 +164,8 @@ static const char remembered_note[] =
 
 static const char wrapped_note[] =
 	"The command is run without a shell in between, in a process group of its own; signals are passed on to it. It\n"
-	"finds DEPLOY_GATE_TOKEN, DEPLOY_GATE_GATES, DEPLOY_GATE_FENCE and DEPLOY_GATE_RELEASE in its environment.\n";
+	"finds DEPLOY_GATE_TOKEN, DEPLOY_GATE_GATES, DEPLOY_GATE_FENCE and DEPLOY_GATE_RELEASE in its environment, and what\n"
+	"of deploy-gate it runs goes inside; DEPLOY_GATE_OUTER has the tokens of what this runs inside of in its turn.\n";
 
 const struct option_table global_options = TABLE(global_rows);
 

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "keep.h"
 #include "lease.h"
+#include "nested.h"
 
 enum { TICK_MS = 1000 };
 
@@ -16,12 +17,19 @@ int inside_lost(struct client *client, const char *why)
 	return report_end(&client->report, EXIT_LOST, "lost", "%s", why);
 }
 
-void inside_tell(const struct client *client, const struct lease *lease, const struct reply *granted)
+void inside_tell(const struct client *client, const struct nested *nested, const struct lease *lease,
+	const struct reply *granted)
 {
+	struct outers outers = nested->outers;
+	bool behind = lease->is_pass && nested->window;
 	char fence[24];
 
+	outers_add(&outers, lease, behind);
+	outers_hand_down(&outers);
+	if (behind)
+		return;
 	snprintf(fence, sizeof(fence), "%" PRId64, json_number(granted->body, "fence", 0));
-	wrap_tell(lease->token, lease->gates, fence, client->options.release);
+	outers_tell(lease->gates, fence, client->options.release);
 }
 
 static int64_t pause_ms_of(const struct keep *keep, int64_t end_ms)

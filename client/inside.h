@@ -9,6 +9,7 @@
 
 struct client;
 struct lease;
+struct nested;
 struct reply;
 
 struct inside_end {
@@ -21,8 +22,9 @@ struct inside_end {
  * command: wrap.started is false, the line was printed, and wrap.code is what to end with. */
 void inside_run(struct client *, const struct lease *, const struct reply *granted, struct inside_end *);
 
-/* Tells a command what it is inside of. */
-void inside_tell(const struct client *, const struct lease *, const struct reply *granted);
+/* Tells a command what it is inside of: that lease, and those that we are inside of. Of a pass under a window it is told
+ * in the second place, for the window's token goes further. */
+void inside_tell(const struct client *, const struct nested *, const struct lease *, const struct reply *granted);
 
 /* The end of a lease that ended, or may have, before the command did: that goes before the command's own status. */
 int inside_lost(struct client *, const char *why);

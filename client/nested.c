@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "client.h"
+#include "gates.h"
 
 enum { PATH_MAX_BYTES = 2200 };
 
@@ -17,95 +18,139 @@ static void append(char list[static GATES_TEXT_MAX], const char *gate)
 	snprintf(list + size, GATES_TEXT_MAX - size, "%s%s", size ? "," : "", gate);
 }
 
-/* Whether a gate of the outer lease is this one or above it; or with reversed, this one or below it. */
-static bool is_covered(const cJSON *answer, const char *gate, bool reversed)
+/* Whether a gate of that lease is this one or above it; or with reversed, this one or below it. */
+static bool is_covered(const cJSON *lease, const char *gate, bool reversed)
 {
 	const cJSON *outer;
 
-	for (outer = client_first(answer, "gates"); outer; outer = outer->next)
+	for (outer = client_first(lease, "gates"); outer; outer = outer->next)
 		if (cJSON_IsString(outer) &&
 			(reversed ? gate_covers(gate, outer->valuestring) : gate_covers(outer->valuestring, gate)))
 			return true;
 	return false;
 }
 
-/* Sorts the gates into those that the outer lease covers and the rest. */
-static void sort_gates(struct nested *nested, const char *text, const cJSON *answer)
+/* The service has the last word: whether the token of the window opens the gates that it covers at this instant. */
+static enum outcome look_at_window(struct client *client, struct nested *nested, const struct lease *window,
+	const cJSON *answer, struct reply *reply)
 {
-	struct gates *gates;
-	struct fault unread;
+	char covered[GATES_TEXT_MAX] = "", path[PATH_MAX_BYTES];
+	struct request request = { .method = "GET", .path = path, .lease_token = window->token };
 
-	if (gates_parse(text, &gates, &unread) != OUTCOME_OK)
-		return;
-	for (unsigned i = 0; i < gates->count; i++) {
-		const char *gate = gates_name(gates, i);
-
-		append(is_covered(answer, gate, false) ? nested->covered : nested->rest, gate);
-		nested->in_way |=
-			nested->is_pass && (is_covered(answer, gate, false) || is_covered(answer, gate, true));
-	}
-	free(gates);
-}
-
-static enum outcome ignore(struct client *client, const char *why)
-{
-	report_say(&client->report, "DEPLOY_GATE_TOKEN is ignored: %s", why);
-	unsetenv("DEPLOY_GATE_TOKEN"); /* or every command in a script would say so again */
+	for (unsigned i = 0; i < client->gates->count; i++)
+		if (is_covered(answer, gates_name(client->gates, i), false))
+			append(covered, gates_name(client->gates, i));
+	if (!covered[0])
+		return OUTCOME_OK;
+	snprintf(path, sizeof(path), "/v1/gates/%s/check", covered);
+	if (client_ask(client, &request, reply) != OUTCOME_OK)
+		return reply->outcome;
+	for (unsigned i = 0; i < client->gates->count; i++)
+		if (is_covered(answer, gates_name(client->gates, i), false))
+			nested->places[i].window = window;
 	return OUTCOME_OK;
 }
 
-/* The service has the last word: whether the token opens these gates at this instant. */
-static enum outcome confirm(struct client *client, struct nested *nested, struct reply *reply)
+/* Of a gate below one of the pass: whether what shuts it is above the pass too. That deploy waits for the pass, or the
+ * pass itself fills the gate; any other deploy does not wait for it. */
+static bool waits_for_pass(const cJSON *pass, const cJSON *gate)
 {
-	char path[PATH_MAX_BYTES];
-	struct request request = { .method = "GET", .path = path, .lease_token = nested->outer.token };
+	const char *state = json_text(gate, "state"), *by = json_text(gate, "closed_by");
 
-	snprintf(path, sizeof(path), "/v1/gates/%s/check", nested->covered);
-	reply_release(reply);
-	switch (client_ask(client, &request, reply)) {
-	case OUTCOME_OK:
-		nested->inside = true;
-		nested->todo = nested->rest;
-		return OUTCOME_OK;
-	case OUTCOME_CLOSED:
-		return ignore(client, "its lease does not open these gates");
-	default:
-		return reply->outcome;
+	return state && by && strcmp(state, "open") != 0 && is_covered(pass, by, true);
+}
+
+/* A pass keeps deploys out of its gates and those above them, and not out of those below. */
+static enum outcome look_at_pass(struct client *client, struct nested *nested, const cJSON *answer, struct reply *reply)
+{
+	for (unsigned i = 0; i < client->gates->count; i++) {
+		const char *gate = gates_name(client->gates, i);
+		struct nested_place *place = &nested->places[i];
+
+		place->in_way |= is_covered(answer, gate, true) || is_covered(answer, gate, false);
+		place->in_pass |= is_covered(answer, gate, true);
+		if (place->in_pass || !is_covered(answer, gate, false))
+			continue;
+		if (gates_look(client, gate, reply) != OUTCOME_OK)
+			return reply->outcome;
+		place->in_pass = waits_for_pass(answer, reply->body);
+		reply_release(reply);
+	}
+	return OUTCOME_OK;
+}
+
+/* Looks at one of the outer leases. OK with why: it means nothing. */
+static enum outcome look_at(
+	struct client *client, struct nested *nested, struct lease *lease, const char **why, struct reply *reply)
+{
+	enum outcome outcome = lease_look(client, lease, reply);
+	const char *kind = json_text(reply->body, "kind");
+	cJSON *answer = reply->body;
+
+	*why = NULL;
+	if (outcome == OUTCOME_NOT_FOUND || outcome == OUTCOME_GONE)
+		*why = "the service knows no lease of it";
+	else if (outcome == OUTCOME_OK && !lease_is_live(reply))
+		*why = "its lease has ended";
+	else if (outcome != OUTCOME_OK)
+		return outcome;
+	reply->body = NULL;
+	lease->is_pass = kind && strcmp(kind, "pass") == 0;
+	if (*why)
+		outcome = OUTCOME_OK;
+	else if (lease->is_pass)
+		outcome = look_at_pass(client, nested, answer, reply);
+	else
+		outcome = look_at_window(client, nested, lease, answer, reply);
+	cJSON_Delete(answer);
+	if (outcome != OUTCOME_CLOSED)
+		return outcome;
+	*why = "its lease does not open these gates";
+	return OUTCOME_OK;
+}
+
+/* What it comes to, with all leases looked at. */
+static void sum_up(const struct client *client, struct nested *nested)
+{
+	for (unsigned i = 0; i < client->gates->count; i++) {
+		const struct nested_place *place = &nested->places[i];
+
+		nested->inside |= place->window || place->in_pass;
+		nested->in_way |= !place->window && place->in_way;
+		if (!place->in_pass && place->window && (!nested->window || place->window < nested->window))
+			nested->window = place->window;
+	}
+	for (unsigned i = 0; i < client->gates->count; i++) {
+		const struct nested_place *place = &nested->places[i];
+		const char *gate = gates_name(client->gates, i);
+
+		append(place->window ? nested->closed : nested->to_close, gate);
+		if (!place->window && !place->in_pass)
+			append(nested->to_wait, gate);
+		if (!place->in_pass && (!place->window || place->window == nested->window))
+			append(nested->to_pass, gate);
 	}
 }
 
-enum outcome nested_look(struct client *client, const char *gates, struct nested *nested, struct reply *reply)
+enum outcome nested_look(struct client *client, struct nested *nested, struct reply *reply)
 {
-	const char *token = getenv("DEPLOY_GATE_TOKEN"), *kind;
-	struct fault unread;
+	struct outers *outers = &nested->outers;
 
-	*nested = (struct nested){ .todo = gates };
+	*nested = (struct nested){ .inside = false };
 	*reply = (struct reply){ .outcome = OUTCOME_OK };
-	if (!token || !*token)
-		return OUTCOME_OK;
-	if (token_check(token, &unread) != OUTCOME_OK)
-		return ignore(client, "it is no lease token");
-	lease_init(&nested->outer, gates, token);
-	switch (lease_look(client, &nested->outer, reply)) {
-	case OUTCOME_OK:
-		break;
-	case OUTCOME_NOT_FOUND:
-	case OUTCOME_GONE:
-		return ignore(client, "the service knows no lease of it");
-	default:
-		return reply->outcome;
+	outers_read(client, outers);
+	for (unsigned i = 0; i < outers->count;) {
+		const char *why;
+
+		reply_release(reply);
+		if (look_at(client, nested, &outers->at[i], &why, reply) != OUTCOME_OK)
+			return reply->outcome;
+		if (why)
+			outers_ignore(client, outers, i, why);
+		else
+			i++;
 	}
-	if (!lease_is_live(reply))
-		return ignore(client, "its lease has ended");
-	kind = json_text(reply->body, "kind");
-	nested->is_pass = kind && strcmp(kind, "pass") == 0;
-	sort_gates(nested, gates, reply->body);
-	if (!nested->covered[0])
-		return OUTCOME_OK;
-	if (!nested->is_pass)
-		return confirm(client, nested, reply);
-	nested->inside = true;
-	nested->todo = nested->rest;
+	sum_up(client, nested);
 	return OUTCOME_OK;
 }
 
@@ -114,9 +159,9 @@ void nested_narrow(struct client *client, const struct nested *nested)
 	struct gates *rest;
 	struct fault unread;
 
-	if (!nested->inside || gates_parse(nested->todo, &rest, &unread) != OUTCOME_OK)
+	if (gates_parse(nested->to_close, &rest, &unread) != OUTCOME_OK)
 		return;
 	free(client->gates);
 	client->gates = rest;
-	client->options.argument[0] = nested->todo;
+	client->options.argument[0] = nested->to_close;
 }

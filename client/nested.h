@@ -1,30 +1,38 @@
-/* nested: work inside the lease of an outer deploy-gate, known by DEPLOY_GATE_TOKEN. Its gates need not be waited
- * for nor closed again, and ending it is left to the outer one: but only while the service says that it is live. */
+/* nested: work inside the leases of outer deploy-gates. Gates that these cover need not be waited for nor closed again,
+ * and ending what covers them is left to the outer ones: but only while the service says that they live. */
 #ifndef CLIENT_NESTED_H
 #define CLIENT_NESTED_H
 
 #include <stdbool.h>
 
+#include "base/names.h"
 #include "base/outcome.h"
-#include "lease.h"
+#include "outers.h"
 
 enum { GATES_TEXT_MAX = GATES_MAX * (GATE_NAME_MAX + 1) };
 
+/* How the gates of the command line lie; lists of them are "a,b", and "" for none. */
 struct nested {
-	bool inside;  /* a live outer lease covers at least one of the gates */
-	bool is_pass; /* it is a pass, not a window */
-	bool in_way;  /* of a close of these gates, which would wait for that pass */
-	struct lease outer;
-	char covered[GATES_TEXT_MAX]; /* "a,b": the gates that it covers */
-	char rest[GATES_TEXT_MAX];    /* those it does not */
-	const char *todo;	      /* what is left to wait for or to close: the rest, or all; "" for nothing */
+	struct outers outers; /* that live */
+	struct nested_place {
+		const struct lease *window; /* of outers, that covers the gate; NULL for none */
+		bool in_pass;		    /* a pass of outers covers it */
+		bool in_way;		    /* or lies at it, above it or below it */
+	} places[GATES_MAX];		    /* one for each gate */
+	bool inside;			    /* any is covered */
+	bool in_way;			    /* a pass lies so at one of to_close, which is not to be closed from inside it */
+	const struct lease *window;	    /* to take a pass under: a request has room for the token of one; or NULL */
+	char closed[GATES_TEXT_MAX];	    /* the gates inside windows */
+	char to_close[GATES_TEXT_MAX];	    /* those that are not */
+	char to_wait[GATES_TEXT_MAX];	    /* those that nothing covers */
+	char to_pass[GATES_TEXT_MAX];	    /* those, and what only the window covers */
 };
 
-/* Looks whether the gates are inside an outer lease. OK, whatever came of it; else what the service answered, or nobody
- * did, is in reply (to be released in any case). */
-MUST_CHECK enum outcome nested_look(struct client *, const char *gates, struct nested *, struct reply *);
+/* Looks what of the gates of the command line is inside outer leases. OK, whatever came of it; else what the service
+ * answered, or nobody did, is in reply (to be released in any case). nested is not to be moved. */
+MUST_CHECK enum outcome nested_look(struct client *, struct nested *, struct reply *);
 
-/* From now on the gates of the command line are those left to do, of which there must be some. nested outlives the
+/* From now on the gates of the command line are those in to_close, of which there must be some. nested outlives the
  * command. */
 void nested_narrow(struct client *, const struct nested *);
 

@@ -203,21 +203,3 @@ void wrap_run(struct client *client, struct keep *keep, struct wrap_end *end)
 	child_reap(&wrap.child);
 	signals_take_few(&client->signals);
 }
-
-void wrap_tell(const char *token, const char *gates, const char *fence, const char *release)
-{
-	const struct {
-		const char *name, *value;
-	} variables[] = {
-		{ "DEPLOY_GATE_TOKEN", token },
-		{ "DEPLOY_GATE_GATES", gates },
-		{ "DEPLOY_GATE_FENCE", fence },
-		{ "DEPLOY_GATE_RELEASE", release },
-	};
-
-	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++)
-		if (variables[i].value)
-			setenv(variables[i].name, variables[i].value, 1);
-		else
-			unsetenv(variables[i].name);
-}

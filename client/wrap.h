@@ -30,7 +30,4 @@ struct wrap_end {
 /* Runs options.command. keep may be NULL: then nothing can be lost. */
 void wrap_run(struct client *, struct keep *, struct wrap_end *);
 
-/* Sets what a command inside a lease learns of it. What is NULL is taken away: it would be that of another lease. */
-void wrap_tell(const char *token, const char *gates, const char *fence, const char *release);
-
 #endif

@@ -29,6 +29,28 @@ static const struct scene {
 	{ "deploy", "a", "$0 check a,held", 1, "closed\n" },
 	{ "deploy", "a", "$0 deploy a,held -- echo ran", 75, "exit 75 (held): held is closed" },
 	{ "deploy", "a", "$0 run b -- sh -c 'echo $DEPLOY_GATE_GATES'", 0, "b\n" },
+	/* inside more than one */
+	{ "deploy", "a", "$0 run b -- $0 run a --wait 100ms -- echo through", 0, "through\n" },
+	{ "deploy", "a", "$0 run b -- $0 deploy a -- echo through", 0, "through\n" },
+	{ "deploy", "a", "$0 run b -- $0 open a; $0 check a; env -u DEPLOY_GATE_TOKEN $0 check a", 1, "closed\n" },
+	{ "deploy", "a", "$0 deploy b -- $0 deploy a,b,c -- $0 check a.b,b,c", 0, "open\n" },
+	{ "deploy", "a", "$0 deploy b -- $0 deploy c -- $0 check a,b,c --json", 0, "{\"state\":\"open\"" },
+	{ "deploy", "a", "$0 deploy b -- $0 run a,b,c --wait 100ms -- echo through", 0, "through\n" },
+	{ "deploy", "a", "$0 deploy b -- $0 run a,held --wait 100ms -- echo ran", 75,
+		"exit 75 (closed): held is closed" },
+	{ "deploy", "a", "$0 run a,c -- $0 run c -- $0 status c --json", 0, "\"passes\":{\"count\":1" },
+	{ "deploy", "a", "$0 run b -- $0 run a -- $0 run a,b -- $0 status a --json", 0, "\"passes\":{\"count\":1" },
+	{ "deploy", "a", "$0 run b -- env -u DEPLOY_GATE_TOKEN $0 check a", 1, "closed\n" },
+	{ "deploy", "a", "DEPLOY_GATE_OUTER=0123456789abcdef0123456789abcdef $0 check a", 0,
+		"a token of DEPLOY_GATE_OUTER is ignored: the service knows no lease of it\nopen\n" },
+	{ "deploy", "a",
+		"export DEPLOY_GATE_OUTER=$DEPLOY_GATE_TOKEN DEPLOY_GATE_TOKEN=nonsense; $0 run a --wait 100ms -- "
+		"sh -c 'echo $DEPLOY_GATE_TOKEN ${DEPLOY_GATE_GATES-none}' | tr -c '0-9a-z\n' ' '",
+		0, " none\n" },
+	{ "run", "a", "$0 run b -- $0 run a -- $0 status a --json", 0, "\"passes\":{\"count\":1" },
+	{ "run", "a", "$0 run b -- $0 close a", 64, "exit 64 (usage): cannot close a from inside a pass: " },
+	{ "run", "a", "$0 run b -- $0 deploy c -- $0 deploy c,a -- echo ran", 64,
+		"cannot close a from inside a pass: " },
 	/* inside a pass */
 	{ "run", "a",
 		"$0 status a | awk 'NR == 1 { at = index($0, \"INSIDE\") } NR == 2 { print at ? substr($0, at) + 0 : "
@@ -39,6 +61,16 @@ static const struct scene {
 	{ "run", "a", "$0 close a", 64, "exit 64 (usage): cannot close a from inside a pass: " },
 	{ "run", "a", "$0 deploy a.b -- echo ran", 64, "exit 64 (usage): cannot close a.b from inside a pass: " },
 	{ "run", "a.b", "$0 deploy a -- echo ran", 64, "exit 64 (usage): cannot close a from inside a pass: " },
+	{ "run", "a", "$0 check a --json", 0, "{\"state\":\"open\"" },
+	{ "run", "over",
+		"env -u DEPLOY_GATE_TOKEN $0 -q close over.b >/dev/null; $0 run over.b --wait 100ms -- echo ran || "
+		"env -u DEPLOY_GATE_TOKEN $0 open over.b",
+		0, "exit 75 (closed): over.b is closed" },
+	{ "run", "over",
+		"env -u DEPLOY_GATE_TOKEN $0 deploy over -- true >/dev/null 2>&1 & "
+		"while env -u DEPLOY_GATE_TOKEN $0 -q check over; do :; done; "
+		"$0 run over.b --wait 100ms -- echo through",
+		0, "through\n" },
 	{ "run", "late",
 		"env -u DEPLOY_GATE_TOKEN $0 -q close late --drain 100ms --on-drain proceed >/dev/null; $0 open late; "
 		"$0 check late",
