@@ -97,6 +97,7 @@ void client_begin_afresh(struct client *client)
 	client->http = http_new(&(struct http_terms){
 		.urls = &client->urls,
 		.access_token = client->access_token,
+		.request_id = client->request_id,
 		.answer_ms = answer_ms < ANSWER_LEAST_MS ? ANSWER_LEAST_MS : answer_ms,
 		.verbose = client->options.verbose,
 	});
@@ -108,6 +109,7 @@ bool client_init(struct client *client, int *code)
 		return false;
 	set_holder(client);
 	set_job(client);
+	token_make(client->request_id);
 	client_begin_afresh(client);
 	return true;
 }

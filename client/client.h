@@ -33,6 +33,7 @@ struct client {
 	struct urls urls;
 	char *access_token; /* or NULL */
 	struct http *http;
+	char request_id[TOKEN_MADE_LEN + 1];
 	int interrupted;		 /* the signal that ended the asking, or 0 */
 	char holder[TEXT_MAX_BYTES + 1]; /* user@host, unless --holder says otherwise */
 	const char *job;		 /* the name of the command, unless --job does; NULL if there is none */

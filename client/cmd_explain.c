@@ -12,7 +12,6 @@
 #include "client.h"
 #include "command.h"
 #include "gates.h"
-#include "instant.h"
 
 enum { LISTED_MAX = 10 };
 
@@ -69,6 +68,7 @@ static void put_job(FILE *out, const cJSON *job)
 	put_text(out, "", json_text(job, "job"), " of ");
 	put_holder(out, job);
 	put_span(out, " for ", job, "created_ago_ms", "");
+	put_span(out, " for ", job, "since_ago_ms", "");
 	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(job, "overrun")))
 		fputs(", over whose head a deploy closed", out);
 }
@@ -304,31 +304,8 @@ static const struct {
 	{ "crashed", explain_crashed },
 };
 
-/* The clock of the service, as its answer tells of a window; else ours. */
-static int64_t now_ms_of(const cJSON *gate)
-{
-	struct timespec now;
-	int64_t ms;
-
-	if (instant_parse(json_text(gate, "window.created_at"), &ms))
-		return ms + json_number(gate, "window.created_ago_ms", 0);
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* Says of each waiting job for how long, as is said of all others. */
-static void date_jobs(cJSON *gate)
-{
-	const cJSON *jobs = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(gate, "waiting"), "jobs");
-	int64_t now_ms = now_ms_of(gate), since_ms;
-
-	for (cJSON *job = (cJSON *)client_first(jobs, "oldest"); job; job = job->next)
-		if (instant_parse(json_text(job, "since"), &since_ms))
-			json_add_number(job, "created_ago_ms", since_ms < now_ms ? now_ms - since_ms : 0);
-}
-
 /* gate: what was asked about. by: the one that shuts it, which may be the same. */
-static void explain(cJSON *gate, const cJSON *by)
+static void explain(const cJSON *gate, const cJSON *by)
 {
 	const char *name = json_text(gate, "name"), *culprit = json_text(by, "name"), *state = json_text(by, "state");
 
@@ -337,12 +314,11 @@ static void explain(cJSON *gate, const cJSON *by)
 	for (size_t i = 0; culprit && state && i < sizeof(states) / sizeof(*states); i++)
 		if (strcmp(states[i].state, state) == 0)
 			states[i].explain(culprit, by);
-	date_jobs(gate);
 	say_waiting(gate);
 }
 
 /* The gate that shuts this one has the facts about who is inside; asked for where it is another. */
-static int explain_with(struct client *client, cJSON *gate)
+static int explain_with(struct client *client, const cJSON *gate)
 {
 	const char *name = json_text(gate, "name"), *by = json_text(gate, "closed_by");
 	struct reply reply;

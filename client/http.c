@@ -138,6 +138,7 @@ static void set_headers(struct http *http, const struct request *request)
 	if (http->terms.access_token && asprintf(&bearer, "Bearer %s", http->terms.access_token) < 0)
 		die("out of memory");
 	add_header(http, "Authorization", bearer);
+	add_header(http, "X-Request-Id", http->terms.request_id);
 	add_header(http, "X-Lease-Token", request->lease_token);
 	add_header(http, "Content-Type", request->body ? "application/json" : NULL);
 	add_header(http, "Accept",

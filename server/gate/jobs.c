@@ -1,4 +1,5 @@
 /* jobs: who waits here, as the rows are told. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -53,14 +54,18 @@ static struct wanted *list_wanted(const struct keeper *k, size_t *count)
 static cJSON *report_job(const struct looking *l)
 {
 	cJSON *job = or_die(cJSON_CreateObject());
-	time_t at = (time_t)l->since_s;
-	char since[32];
+	time_t at = (time_t)(l->since_ms / 1000);
+	char second[24], since[32];
 	struct tm utc;
 
-	strftime(since, sizeof(since), "%Y-%m-%dT%H:%M:%S.000Z", gmtime_r(&at, &utc));
+	strftime(second, sizeof(second), "%Y-%m-%dT%H:%M:%S", gmtime_r(&at, &utc));
+	snprintf(since, sizeof(since), "%s.%03dZ", second, (int)(l->since_ms % 1000));
+	json_add_text(job, "id", l->id);
 	json_add_text(job, "holder", l->holder);
 	json_add_text(job, "job", l->job);
 	json_add_text(job, "since", since);
+	if (l->gates->count > 1)
+		json_add_bool(job, "others", true);
 	return job;
 }
 
@@ -68,12 +73,15 @@ static cJSON *report_job(const struct looking *l)
 static size_t report_gate(cJSON *report, const struct wanted *list, size_t count)
 {
 	cJSON *gate = or_die(cJSON_CreateObject()), *jobs = or_die(cJSON_CreateArray());
-	size_t here = 0;
+	size_t here = 0, alone = 0;
 
-	for (; here < count && strcmp(list[here].gate, list->gate) == 0; here++)
+	for (; here < count && strcmp(list[here].gate, list->gate) == 0; here++) {
+		alone += list[here].job->gates->count == 1;
 		if (here < REPORTED_MAX)
 			cJSON_AddItemToArray(jobs, report_job(list[here].job));
+	}
 	json_add_number(gate, "count", (int64_t)here);
+	json_add_number(gate, "alone", (int64_t)alone);
 	cJSON_AddItemToObject(gate, "jobs", jobs);
 	cJSON_AddItemToObject(report, list->gate, gate);
 	return here;

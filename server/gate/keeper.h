@@ -105,10 +105,11 @@ bool keeper_ready(const struct keeper *, char why[static 256]);
  * caller acts under, or NULL. Takes the gates. */
 void keeper_check(struct keeper *, struct call *, struct gates *, const char *inside);
 
-/* As keeper_check, but answers OK as soon as all are open at one instant and CLOSED only after timeout_ms. holder and job,
- * for the list of who waits, are copied; either may be NULL. */
+/* As keeper_check, but answers OK as soon as all are open at one instant and CLOSED only after timeout_ms. For the list of who
+ * waits id, holder and job are copied; the latter may be NULL. Who asks again, here or elsewhere, with the same id and holder
+ * waits once. */
 struct wait_terms {
-	const char *inside, *holder, *job;
+	const char *inside, *id, *holder, *job;
 	int64_t timeout_ms;
 };
 void keeper_wait(struct keeper *, struct call *, struct gates *, const struct wait_terms *);

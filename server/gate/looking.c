@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/container.h"
 #include "base/die.h"
@@ -60,6 +61,7 @@ static void release(struct task *task)
 
 	task->keeper->places -= l->alone;
 	free(l->gates);
+	free(l->id);
 	free(l->holder);
 	free(l->job);
 	if (l->kind->release)
@@ -296,6 +298,19 @@ static void seen(struct look *look, const struct sight *const *sights)
 		l->kind->open(l, v.known);
 }
 
+static char *copy_of(const char *text)
+{
+	return text ? or_die(strdup(text)) : NULL;
+}
+
+static int64_t wall_clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 void looking_begin(
 	struct looking *l, struct keeper *k, struct call *call, struct gates *gates, const struct wait_terms *terms)
 {
@@ -305,9 +320,10 @@ void looking_begin(
 	l->look.seen = seen;
 	l->was_up = keeper_reads(k);
 	l->until_ms = uv_now(k->loop) + (uint64_t)terms->timeout_ms;
-	l->since_s = (int64_t)time(NULL);
-	l->holder = terms->holder ? or_die(strdup(terms->holder)) : NULL;
-	l->job = terms->job ? or_die(strdup(terms->job)) : NULL;
+	l->since_ms = wall_clock_ms();
+	l->id = copy_of(terms->id);
+	l->holder = copy_of(terms->holder);
+	l->job = copy_of(terms->job);
 	task_start(&l->task, k, &verbs, call);
 	/* Among the waiters first, then look: else what happens in between wakes nobody. */
 	l->waiter = (struct waiter){ .gates = gates, .wake = wake_waiter };

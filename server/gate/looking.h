@@ -38,8 +38,8 @@ struct looking {
 	uint64_t until_ms;
 	uint64_t blocked_since_ms;	/* 0: not blocked */
 	uint64_t blocked_ms;		/* the pause before asking again */
-	int64_t since_s;		/* when it came, by the wall clock, for the list */
-	char *holder, *job;
+	int64_t since_ms;		/* when it came, by the wall clock, for the list */
+	char *id, *holder, *job;
 };
 
 /* Begins one that the caller allocated, all zeros but for its kind and waits; takes the gates. */

@@ -310,6 +310,7 @@ void passing_start(struct keeper *k, struct call *call, char *request)
 	struct gates *gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
 	char id[LEASE_ID_LEN + 1];
 	struct wait_terms wait = { .inside = json_text(terms, "inside"),
+		.id = id,
 		.holder = json_text(terms, "holder"),
 		.job = json_text(terms, "job"),
 		.timeout_ms = least(json_number(terms, "wait_ms", 0), json_number(terms, "timeout_ms", 0)) };

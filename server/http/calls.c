@@ -109,7 +109,8 @@ static enum outcome read_waiter(const struct request *request, struct wait_terms
 
 enum outcome call_wait(struct request *request, struct fault *fault)
 {
-	struct wait_terms terms;
+	char room[REQUEST_ID_ROOM];
+	struct wait_terms terms = { .id = request_id(request, room) };
 	struct gates *gates = NULL;
 	enum outcome outcome = read_inside(request, fault);
 

@@ -17,7 +17,7 @@
 
 enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024, LINGERING_MAX = 256 };
 
-enum { ID_DIGITS_LEAST = 8, ID_ROOM = 32 };
+enum { ID_DIGITS_LEAST = 8 };
 
 /* Of a target in absolute form ("http://gate:80/v1/gates") what stands before the authority; 0 for any other. */
 static size_t scheme_length(const char *target)
@@ -150,13 +150,13 @@ static void request_move(struct request *request, enum place place)
 	}
 }
 
-/* The client's own id, if it sent a good one; else ours, prefix and number: by hand, because every reply has one. */
-static const char *id_of(const struct request *request, char text[static ID_ROOM])
+/* Ours is prefix and number: by hand, because every reply has one. */
+const char *request_id(const struct request *request, char text[static REQUEST_ID_ROOM])
 {
 	static const char digits[] = "0123456789abcdef";
 	const size_t prefix = sizeof(request->desk->prefix) - 1;
 	uint64_t number = request->number;
-	size_t at = ID_ROOM - 1;
+	size_t at = REQUEST_ID_ROOM - 1;
 
 	if (request->headers.request_id)
 		return request->headers.request_id;
@@ -205,8 +205,8 @@ static void answer(struct request *request, enum outcome outcome, struct MHD_Res
 
 static void begin_stream(struct request *request)
 {
-	char buffer[ID_ROOM];
-	const char *id = id_of(request, buffer);
+	char buffer[REQUEST_ID_ROOM];
+	const char *id = request_id(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
 	request->stream = stream_new(request->connection, request->client->fd, &request->desk->resumed);
@@ -215,8 +215,8 @@ static void begin_stream(struct request *request)
 
 static void reply_with_stream_head(struct request *request)
 {
-	char buffer[ID_ROOM];
-	const char *id = id_of(request, buffer);
+	char buffer[REQUEST_ID_ROOM];
+	const char *id = request_id(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
 	answer(request, OUTCOME_OK, reply_stream_head(&terms), id);
@@ -234,8 +234,8 @@ static char *add_token(const char *json, const char *token)
 
 void request_reply(struct request *request, enum outcome outcome, const char *json)
 {
-	char buffer[ID_ROOM], *with_token = request->token ? add_token(json, request->token) : NULL;
-	const char *id = id_of(request, buffer);
+	char buffer[REQUEST_ID_ROOM], *with_token = request->token ? add_token(json, request->token) : NULL;
+	const char *id = request_id(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
 	answer(request, outcome, reply_json(&terms, with_token ? with_token : json), id);
@@ -244,8 +244,8 @@ void request_reply(struct request *request, enum outcome outcome, const char *js
 
 static void refuse(struct request *request, const struct problem *problem)
 {
-	char buffer[ID_ROOM];
-	const char *id = id_of(request, buffer);
+	char buffer[REQUEST_ID_ROOM];
+	const char *id = request_id(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
 	answer(request, problem->outcome, reply_problem(&terms, problem), id);

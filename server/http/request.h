@@ -101,6 +101,10 @@ bool request_take_body(struct request *, const char *bytes, size_t size);
  * suspended. Its call answers it. OUTCOME_TOO_MANY where too many wait. */
 MUST_CHECK enum outcome request_hand_over(struct request *, enum stay, struct fault *);
 
+/* What it is known by in the log and in its reply: the client's own id, if it sent a good one; else ours. */
+enum { REQUEST_ID_ROOM = 32 };
+const char *request_id(const struct request *, char room[static REQUEST_ID_ROOM]);
+
 /* Answer it: with a JSON object, which is copied, or with a refusal. */
 void request_reply(struct request *, enum outcome, const char *json);
 void request_refuse(struct request *, const struct fault *);

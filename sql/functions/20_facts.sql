@@ -121,29 +121,6 @@ begin
 	order by lg.gate desc limit 1;
 end $$;
 
-create or replace function deploy_gate.waiting_json(name text, at timestamptz) returns json
-language plpgsql stable as $$
-begin
-	return (
-		select json_build_object(
-			'jobs', (
-				select json_build_object('count', coalesce(sum((w.value ->> 'count')::bigint), 0), 'oldest', coalesce((
-					select json_agg(j order by j ->> 'since') from (
-						select j from deploy_gate.session s, jsonb_each(s.waiting) w, jsonb_array_elements(w.value -> 'jobs') j
-						where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
-							and deploy_gate.path(w.key) @> array[$1]
-						order by j ->> 'since' limit 100) oldest), '[]'))
-				from deploy_gate.session s, jsonb_each(s.waiting) w
-				where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
-					and deploy_gate.path(w.key) @> array[$1]),
-			'deploys', coalesce((
-				select json_agg(json_build_object('id', l.id, 'number', l.number, 'gates', l.gates, 'holder', l.holder,
-					'reason', l.reason, 'since', deploy_gate.rfc3339(l.created_at),
-					'waiting_ms', deploy_gate.ms_between(l.created_at, at)) order by l.number)
-				from deploy_gate.lease l
-				where l.id in (select deploy_gate.in_the_way(array[name], 'ticket'))), '[]')));
-end $$;
-
 create or replace function deploy_gate.passes_json(name text, at timestamptz) returns json
 language plpgsql stable as $$
 begin
@@ -169,15 +146,17 @@ declare
 	g deploy_gate.gate;
 	outsiders json;
 	full_by text;
+	gate_state text;
 begin
 	select s.by, s.lease into shut_by, shut_lease from deploy_gate.shutter(name) s;
 	select * into w from deploy_gate.lease l where l.id = shut_lease;
 	select * into g from deploy_gate.gate where gate.name = gate_json.name;
 	outsiders := deploy_gate.outsiders(deploy_gate.keys_of(array[name]), 'ShareLock');
 	full_by := deploy_gate.full_gate(name);
+	gate_state := case when w.id is not null then deploy_gate.shut_state(w) when outsiders is not null then 'closed'
+		when full_by is not null then 'full' else 'open' end;
 	return json_build_object(
-		'state', case when w.id is not null then deploy_gate.shut_state(w) when outsiders is not null then 'closed'
-			when full_by is not null then 'full' else 'open' end,
+		'state', gate_state,
 		'name', name,
 		'known', g.name is not null,
 		'fence', coalesce(w.fence, g.fence),
@@ -185,7 +164,7 @@ begin
 		'window', case when w.id is not null then deploy_gate.lease_json(w, at) end,
 		'external', coalesce(outsiders, w.external::json),
 		'passes', deploy_gate.passes_json(name, at),
-		'waiting', deploy_gate.waiting_json(name, at),
+		'waiting', deploy_gate.waiting_json(name, at, gate_state = 'open'),
 		'freeze', null,
 		'eta_ms', case when w.ended_at is not null then deploy_gate.ms_between(at, w.opens_at)
 			when g.typical_ms is not null and w.closed_at is not null then

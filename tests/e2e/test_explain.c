@@ -98,7 +98,7 @@ static void test_explain__who_waits(void **state)
 	psql_open(&admin, &world->db, NULL);
 	psql_until(&admin,
 		"select (w #>> '{jobs,count}')::int = 1 and json_array_length(w -> 'deploys') = 1"
-		" from deploy_gate.waiting_json('e.queue', clock_timestamp()) w");
+		" from deploy_gate.waiting_json('e.queue', clock_timestamp(), false) w");
 	psql_close(&admin);
 	PLAY(explained);
 	PLAY(open);

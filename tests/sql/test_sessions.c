@@ -237,21 +237,6 @@ static void test_database__a_promoted_one_leaves_room_for_lost_fences(void **sta
 	assert_true(psql_true(&scene->admin, "select max(fence) > min(fence) + 1000000 from deploy_gate.lease"));
 }
 
-static void test_facts__jobs_wait_at_their_gate_over_all_replicas(void **state)
-{
-	struct scene *scene = *state;
-	static const char jobs[] =
-		"'{\"waiting\": {\"g.x\": {\"count\": 2, \"jobs\": [{\"holder\": \"h\", \"since\": \"s\"}]}}}'";
-
-	replica_change(&scene->one, "tick", jobs);
-	replica_change(&scene->two, "tick", jobs);
-	assert_value(&scene->admin, "4 2 0",
-		"select concat_ws(' ', up #>> '{waiting,jobs,count}',"
-		" json_array_length(up #> '{waiting,jobs,oldest}'), other #>> '{waiting,jobs,count}')"
-		" from deploy_gate.gate_json('g', clock_timestamp()) up, deploy_gate.gate_json('g.y', "
-		"clock_timestamp()) other");
-}
-
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -269,7 +254,6 @@ int main(void)
 		SCENE_TEST(test_leave__hands_the_leases_to_another),
 		SCENE_TEST(test_database__a_foreign_one_is_refused_until_adopted),
 		SCENE_TEST(test_database__a_promoted_one_leaves_room_for_lost_fences),
-		SCENE_TEST(test_facts__jobs_wait_at_their_gate_over_all_replicas),
 	};
 
 	return cmocka_run_group_tests(tests, scene_group_setup, scene_group_teardown);
