@@ -31,14 +31,16 @@ unit_client := $(wildcard tests/unit/test_client_*.c)
 unit := $(filter-out $(unit_client),$(wildcard tests/unit/test_*.c))
 outer := $(wildcard tests/sql/*.c tests/http/*.c tests/e2e/*.c)
 bench := $(wildcard tests/bench/*.c)
-sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer) $(bench)
+chaos := $(filter-out tests/chaos/test_%,$(wildcard tests/chaos/*.c))
+chaos_tests := $(wildcard tests/chaos/test_*.c)
+sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer) $(bench) $(chaos) $(chaos_tests)
 headers := $(wildcard server/*.h server/*/*.h client/*.h client/*/*.h tests/*/*.h)
 scripts := $(shell grep -lrs '^\#!/bin/\(ba\)\?sh' scripts tests .ci)
 plugin := $(wildcard scripts/capistrano/*.rb scripts/capistrano/*/*.rb)
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 programs := $(if $(wildcard server/main.c),$(B)/deploy-gated) $(if $(wildcard client/main.c),$(B)/deploy-gate)
-tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer))
+tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer) $(chaos_tests))
 loads := $(B)/tests/bench/load $(B)/tests/bench/constant
 
 checks := $(addprefix lint-,layers format size banned shell ruby cppcheck $(if $(wildcard README.md),settings))
@@ -84,11 +86,13 @@ $(B)/libserver.a: $(call objects,$(filter-out server/main.c,$(server))) $(B)/sql
 $(B)/libbase.a: $(call objects,$(filter server/base/%,$(server)))
 $(B)/libclient.a: $(call objects,$(filter-out client/main.c,$(client)))
 $(B)/libsupport.a: $(call objects,$(support)) $(B)/sql.o
+$(B)/libchaos.a: $(call objects,$(filter-out %/main.c,$(chaos)))
 
 # Tests: of the server's parts, of the client's parts, and those that meet the programs from outside.
 $(patsubst %.c,$(B)/%,$(unit)): $(B)/%: $(B)/%.o $(B)/libserver.a
 $(patsubst %.c,$(B)/%,$(unit_client)): $(B)/%: $(B)/%.o $(B)/libclient.a $(B)/libbase.a
 $(patsubst %.c,$(B)/%,$(outer)): $(B)/%: $(B)/%.o $(B)/libsupport.a $(B)/libbase.a
+$(patsubst %.c,$(B)/%,$(chaos_tests)): $(B)/%: $(B)/%.o $(B)/libchaos.a $(B)/libsupport.a $(B)/libbase.a
 $(tests) $(loads): LIBS = $(call libs,$(TEST_LIBS))
 
 # The load generator, and what it is measured against.

@@ -92,23 +92,34 @@ static void launch(struct cluster *cluster, const char *port)
 	snprintf(cluster->db.name, sizeof(cluster->db.name), "postgres");
 }
 
+static void prepare(struct cluster *cluster)
+{
+	if (!cluster->dir[0])
+		make_directory(cluster->dir);
+}
+
 void cluster_start(struct cluster *cluster)
 {
-	make_directory(cluster->dir);
+	prepare(cluster);
 	launch(cluster, "0");
 }
 
-void cluster_follow(struct cluster *cluster, const struct cluster *primary)
+static void copy_data(const struct cluster *cluster, const struct cluster *primary)
 {
 	static const char copy[] =
-		AS_SERVER "bin=$(printf '%s\\n' /usr/lib/postgresql/*/bin | sort -rV | head -n 1); "
+		AS_SERVER "bin=$(printf '%s\\n' /usr/lib/postgresql/*/bin | sort -rV | head -n 1); rm -rf \"$1/data\"; "
 			  "$as cp \"$2/password\" \"$1/password\" && "
 			  "$as \"$bin/pg_basebackup\" -c fast -R -X stream -D \"$1/data\" -d \"$3\" >&2";
 	char ignored[16];
 
-	make_directory(cluster->dir);
 	run((const char *const[]){ "sh", "-c", copy, "sh", cluster->dir, primary->dir, primary->db.conninfo, NULL },
 		ignored, sizeof(ignored));
+}
+
+void cluster_follow(struct cluster *cluster, const struct cluster *primary)
+{
+	prepare(cluster);
+	copy_data(cluster, primary);
 	launch(cluster, "0");
 }
 
@@ -125,6 +136,12 @@ void cluster_start_again(struct cluster *cluster)
 
 	snprintf(port, sizeof(port), "%u", cluster->port);
 	launch(cluster, port);
+}
+
+void cluster_follow_anew(struct cluster *cluster, const struct cluster *primary)
+{
+	copy_data(cluster, primary);
+	cluster_start_again(cluster);
 }
 
 void cluster_restart(struct cluster *cluster, const char *how)

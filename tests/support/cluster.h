@@ -8,7 +8,7 @@
 #include "support/db.h"
 
 struct cluster {
-	char dir[48];
+	char dir[48];			/* made by the start; or there already, and empty */
 	struct db db;			/* its own database, of a superuser */
 	unsigned port;
 	char listen[64];		/* addresses for the next start; "": 127.0.0.1 */
@@ -17,6 +17,9 @@ struct cluster {
 /* Starts one, or a standby that follows another. */
 void cluster_start(struct cluster *);
 void cluster_follow(struct cluster *, const struct cluster *primary);
+
+/* A stopped one throws away what it has and becomes a standby that follows another, in its old place and port. */
+void cluster_follow_anew(struct cluster *, const struct cluster *primary);
 
 /* how: fast, immediate. A stopped one is started again on its old port. */
 void cluster_stop(struct cluster *, const char *how);
