@@ -126,14 +126,19 @@ static void say_window(FILE *out, const cJSON *window, const char *state)
 	}
 }
 
-/* A gate that is open, and still not to be had: somebody is ahead in the queue. */
-static void say_queue(FILE *out, const cJSON *gate, const char *name)
+/* A gate that is open, and still not to be had: a plain session has closed one below it, or somebody is ahead in the queue. */
+static void say_ahead(FILE *out, const cJSON *gate, const char *name)
 {
 	const cJSON *waiting = cJSON_GetObjectItemCaseSensitive(gate, "waiting");
 	const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItemCaseSensitive(waiting, "deploys"), 0);
+	const cJSON *external = cJSON_GetObjectItemCaseSensitive(gate, "external");
 
 	fprintf(out, "%s is open", name);
-	if (first) {
+	if (cJSON_GetArraySize(external) > 0) {
+		fputs(", but a gate below it is closed by ", out);
+		say_sessions(out, external);
+		fputs(", until that opens it or ends", out);
+	} else if (first) {
 		fputs(", but ahead in the queue is ", out);
 		say_holder(out, first);
 		say_span(out, ", waiting for ", first, "waiting_ms", "");
@@ -150,7 +155,7 @@ static void say_gate(FILE *out, const cJSON *gate)
 	name = name ? name : "the gate";
 	state = state ? state : "shut";
 	if (strcmp(state, "open") == 0) {
-		say_queue(out, gate, name);
+		say_ahead(out, gate, name);
 		return;
 	}
 	if (strcmp(state, "full") == 0) {

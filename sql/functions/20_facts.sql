@@ -65,6 +65,28 @@ begin
 				where s.pid = l.pid and s.ended_at is null and s.backend_start = a.backend_start));
 end $$;
 
+-- The sessions that closed a gate below one of these by close_here, or try to. They share the locks of these as jobs do, but a mark
+-- beside each says that they are deploys: to whom wants to close these they are exclusive.
+create or replace function deploy_gate.deploys_below(gates text[]) returns json
+language plpgsql volatile as $$
+begin
+	return (
+		select json_agg(o::jsonb || '{"mode": "ExclusiveLock"}')
+		from json_array_elements(deploy_gate.outsiders(
+			array(select deploy_gate.prefixed_key('deploy_gate-deploy:', g) from unnest(gates) g), 'ExclusiveLock')) o);
+end $$;
+
+-- The first of these gates that somebody outside keeps from being closed as a deploy does, or null.
+create or replace function deploy_gate.gate_held_outside(gates text[]) returns text
+language plpgsql volatile as $$
+begin
+	return (
+		select g from unnest(gates) with ordinality n (g, place)
+		where deploy_gate.outsiders(deploy_gate.keys_of(array[g]), 'ShareLock') is not null
+			or deploy_gate.deploys_below(array[g]) is not null
+		order by place limit 1);
+end $$;
+
 create or replace function deploy_gate.keys_of(gates text[]) returns bigint[]
 language plpgsql immutable as $$
 begin
@@ -162,7 +184,7 @@ begin
 		'fence', coalesce(w.fence, g.fence),
 		'closed_by', coalesce(shut_by, case when outsiders is not null then deploy_gate.outsiders_gate(name) else full_by end),
 		'window', case when w.id is not null then deploy_gate.lease_json(w, at) end,
-		'external', coalesce(outsiders, w.external::json),
+		'external', coalesce(outsiders, w.external::json, case when w.id is null then deploy_gate.deploys_below(array[name]) end),
 		'passes', deploy_gate.passes_json(name, at),
 		'waiting', deploy_gate.waiting_json(name, at, gate_state = 'open'),
 		'freeze', null,

@@ -117,35 +117,54 @@ begin
 	end if;
 end $$;
 
--- A window that lacks a lock. While passes are inside its rows guard its gates; what is above them it holds at once.
+-- A window that lacks a lock. While passes are inside its rows guard its gates; what is above them it holds at once. Nobody inside
+-- is to leave for one that cannot have its gates: a deploy below them goes first.
 create or replace function deploy_gate.settle_window(w deploy_gate.lease) returns void
 language plpgsql as $$
+declare
+	deploys json;
 begin
-	if w.state = 'draining' and deploy_gate.passes_inside(w.gates) and deploy_gate.drain_inside(w) then
-		perform deploy_gate.take_locks(array(
-			select p from unnest(w.gates) g, unnest(deploy_gate.path(g)) p where p <> all (w.gates)), 's');
-	else
-		perform deploy_gate.settle_lease(w, deploy_gate.take_locks(w.gates, 'x'), 'ExclusiveLock');
+	if w.state = 'draining' and deploy_gate.passes_inside(w.gates) then
+		deploys := deploy_gate.deploys_below(w.gates);
+		if deploys is not null then
+			perform deploy_gate.give_way(w, deploys);
+			return;
+		elsif deploy_gate.drain_inside(w) then
+			perform deploy_gate.take_locks(array(
+				select p from unnest(w.gates) g, unnest(deploy_gate.path(g)) p where p <> all (w.gates)), 's');
+			return;
+		end if;
 	end if;
+	perform deploy_gate.settle_lease(w, deploy_gate.take_locks(w.gates, 'x'), 'ExclusiveLock');
 end $$;
 
 -- How the take came out for one lease. blocked: keys that were not had, or null for none; mode: the strongest that it wants.
 create or replace function deploy_gate.settle_lease(w deploy_gate.lease, blocked bigint[], mode text) returns void
 language plpgsql as $$
 declare
-	at timestamptz := deploy_gate.batch_now();
 	outsiders json;
-	seen_twice boolean := w.blocked_at < at - interval '20 ms';
 begin
 	if blocked is null then
 		perform deploy_gate.guarded(w);
 		return;
 	end if;
-	outsiders := deploy_gate.outsiders(blocked, mode);
-	if outsiders is null then
-		-- A probe, or a lock of ours that is just being dropped: it will go.
-		return;
+	if w.kind = 'window' then
+		outsiders := deploy_gate.deploys_below(w.gates);
 	end if;
+	outsiders := coalesce(outsiders, deploy_gate.outsiders(blocked, mode));
+	-- Null for a probe, or a lock of ours that is just being dropped: it will go.
+	if outsiders is not null then
+		perform deploy_gate.give_way(w, outsiders);
+	end if;
+end $$;
+
+-- Somebody outside is in the way of a lease; what it does about it, once they are seen twice.
+create or replace function deploy_gate.give_way(w deploy_gate.lease, outsiders json) returns void
+language plpgsql as $$
+declare
+	at timestamptz := deploy_gate.batch_now();
+	seen_twice boolean := w.blocked_at < at - interval '20 ms';
+begin
 	if w.blocked_at is null then
 		update deploy_gate.lease set blocked_at = at, external = outsiders where id = w.id;
 	elsif not seen_twice then
@@ -259,7 +278,7 @@ begin
 		outcome := 'made';
 		body := deploy_gate.lease_json(l, at);
 	elsif l.state = 'queued' and l.wait_until <= at and deploy_gate.gap_left(l.gates) is null then
-		body := json_build_object('gate', deploy_gate.gate_json(l.gates[1], at));
+		body := json_build_object('gate', deploy_gate.gate_json(coalesce(deploy_gate.gate_held_outside(l.gates), l.gates[1]), at));
 		perform deploy_gate.forget_ticket(l);
 		outcome := 'held';
 	elsif l.state = 'queued' then

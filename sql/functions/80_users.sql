@@ -69,7 +69,7 @@ begin
 	-- No cancel may part the locks from the success: one that comes when they are had drops them. Behind RETURN none comes. A
 	-- cancel can come as two signals, the second of which would end what the first began: hence the outer block.
 	own := deploy_gate.key(gate);
-	above := deploy_gate.keys_above(gate);
+	above := deploy_gate.keys_shared_by_deploy(gate);
 	begin
 		begin
 			perform deploy_gate.show_reason(reason);
@@ -102,7 +102,7 @@ begin
 		perform set_config('application_name', current_setting('deploy_gate.application_name', true), false);
 	end if;
 	perform pg_notify('deploy_gate', gate);
-	return deploy_gate.let_go(own, deploy_gate.keys_above(gate), true);
+	return deploy_gate.let_go(own, deploy_gate.keys_shared_by_deploy(gate), true);
 end $$;
 comment on function deploy_gate.open_here(text) is
 	'Ends what close_here began, at once and whatever becomes of the transaction; false, with a warning, where this session had

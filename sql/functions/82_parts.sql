@@ -37,6 +37,17 @@ language sql immutable security definer set search_path = pg_catalog, deploy_gat
 	select array(select deploy_gate.key(p) from unnest(deploy_gate.path(gate)) p where p <> gate order by length(p))
 $$;
 
+-- What close_here holds shared: the keys above, and before them a mark for each, which tells deploys from jobs to whom wants to
+-- close what is above. The marks are nobody else's, so they are always had; taken first and dropped last, they are there for as
+-- long as what they stand for.
+create or replace function deploy_gate.keys_shared_by_deploy(gate text) returns bigint[]
+language sql immutable security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
+	select array(
+			select deploy_gate.prefixed_key('deploy_gate-deploy:', p)
+			from unnest(deploy_gate.path(gate)) p where p <> gate order by length(p))
+		|| deploy_gate.keys_above(gate)
+$$;
+
 -- Whether this session holds the key in that mode.
 create or replace function deploy_gate.holds(key bigint, mode text) returns boolean
 language sql volatile as $$
@@ -81,7 +92,7 @@ create or replace function deploy_gate.try_close(gate text, blocked_since timest
 language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
 declare
 	own bigint := deploy_gate.key(gate);
-	above bigint[] := deploy_gate.keys_above(gate);
+	shared bigint[] := deploy_gate.keys_shared_by_deploy(gate);
 	lines_up boolean := clock_timestamp() - blocked_since >= interval '1 s';
 	had boolean;
 begin
@@ -89,9 +100,9 @@ begin
 	if deploy_gate.rows_shut_out(gate) then
 		return 'rows';
 	elsif lines_up then
-		had := deploy_gate.line_up(own, above, until);
+		had := deploy_gate.line_up(own, shared, until);
 	else
-		had := coalesce((select bool_and(pg_try_advisory_xact_lock_shared(k)) from unnest(above) k), true)
+		had := coalesce((select bool_and(pg_try_advisory_xact_lock_shared(k)) from unnest(shared) k), true)
 			and pg_try_advisory_xact_lock(own);
 	end if;
 	return case when not had then case when lines_up then 'line' else 'locks' end
@@ -120,13 +131,15 @@ end $$;
 
 -- Turns the locks of this transaction, which are had, into the session's: each try is granted at once. exclusive: the gate
 -- itself. All in one expression, for a cancel between two of them would leave some behind; a gate has at most seven above it,
--- and NULL takes nothing. To be called by SELECT INTO, which looks for cancels before it calls and not between the call and the
--- assignment; an assignment does, once its expression could not be planned in peace.
+-- each with a mark perhaps, and NULL takes nothing. To be called by SELECT INTO, which looks for cancels before it calls and not
+-- between the call and the assignment; an assignment does, once its expression could not be planned in peace.
 create or replace function deploy_gate.keep(own bigint, above bigint[], exclusive boolean) returns boolean
 language sql volatile as $$
-	select array[pg_try_advisory_lock_shared(above[1]), pg_try_advisory_lock_shared(above[2]),
-		pg_try_advisory_lock_shared(above[3]), pg_try_advisory_lock_shared(above[4]), pg_try_advisory_lock_shared(above[5]),
-		pg_try_advisory_lock_shared(above[6]), pg_try_advisory_lock_shared(above[7]),
+	select array[pg_try_advisory_lock_shared(above[1]), pg_try_advisory_lock_shared(above[2]), pg_try_advisory_lock_shared(above[3]),
+		pg_try_advisory_lock_shared(above[4]), pg_try_advisory_lock_shared(above[5]), pg_try_advisory_lock_shared(above[6]),
+		pg_try_advisory_lock_shared(above[7]), pg_try_advisory_lock_shared(above[8]), pg_try_advisory_lock_shared(above[9]),
+		pg_try_advisory_lock_shared(above[10]), pg_try_advisory_lock_shared(above[11]), pg_try_advisory_lock_shared(above[12]),
+		pg_try_advisory_lock_shared(above[13]), pg_try_advisory_lock_shared(above[14]),
 		case when exclusive then pg_try_advisory_lock(own) else pg_try_advisory_lock_shared(own) end] is not null
 $$;
 
@@ -134,9 +147,11 @@ $$;
 create or replace function deploy_gate.let_go(own bigint, above bigint[], exclusive boolean) returns boolean
 language sql volatile as $$
 	select case when exclusive then pg_advisory_unlock(own) else pg_advisory_unlock_shared(own) end
-		and array[pg_advisory_unlock_shared(above[1]), pg_advisory_unlock_shared(above[2]),
-			pg_advisory_unlock_shared(above[3]), pg_advisory_unlock_shared(above[4]), pg_advisory_unlock_shared(above[5]),
-			pg_advisory_unlock_shared(above[6]), pg_advisory_unlock_shared(above[7])] is not null
+		and array[pg_advisory_unlock_shared(above[14]), pg_advisory_unlock_shared(above[13]), pg_advisory_unlock_shared(above[12]),
+			pg_advisory_unlock_shared(above[11]), pg_advisory_unlock_shared(above[10]), pg_advisory_unlock_shared(above[9]),
+			pg_advisory_unlock_shared(above[8]), pg_advisory_unlock_shared(above[7]), pg_advisory_unlock_shared(above[6]),
+			pg_advisory_unlock_shared(above[5]), pg_advisory_unlock_shared(above[4]), pg_advisory_unlock_shared(above[3]),
+			pg_advisory_unlock_shared(above[2]), pg_advisory_unlock_shared(above[1])] is not null
 $$;
 
 -- The reason of a deploy stands in application_name, for all to see.

@@ -124,19 +124,65 @@ static void test_beside__a_close_is_refused_or_waits_and_gets_in(void **state)
 		1);
 }
 
-/* A plain deploy below counts for a close of the gate above it only where it holds the gate above shared, as close_here does. */
+/* A deploy in psql below a gate is none of the jobs that a close of that gate drains: the close is refused, whatever it would do
+ * about jobs. Everybody else gets on. */
 static void test_beside__close_here_below_keeps_a_close_above_out(void **state)
 {
 	struct stage *stage = *state;
 	struct psql ann;
+	struct ask *ask;
+	const cJSON *outside;
 
 	sit_down(stage, &ann, "by-hand");
 	psql_run(&ann, "call deploy_gate.close_here('beside.here.below', 'by hand', '5 s')");
+	ask = post(stage, "/v1/gates/beside.here/close", "drain=0s&on_drain=proceed");
+	assert_answer(ask, 409, "held");
+	assert_contains(ask_text(ask, "detail"),
+		"beside.here is open, but a gate below it is closed by a plain SQL session, pid ");
+	outside = cJSON_GetArrayItem(cJSON_GetObjectItem(get(stage, "/v1/gates/beside.here")->body, "external"), 0);
+	assert_int_equal(cJSON_GetNumberValue(cJSON_GetObjectItem(outside, "pid")), ann.pid);
+	ask = post(stage, "/v1/gates/beside.list,beside.here/close", NULL);
+	assert_answer(ask, 409, "held");
+	assert_text(ask, "gate.name", "beside.here");
+	assert_answer(post(stage, "/v1/gates/beside.here.below/close", NULL), 409, "held");
+	assert_answer(post(stage, "/v1/gates/beside.here.below.too/close", NULL), 409, "held");
 	assert_answer(get(stage, "/v1/gates/beside.here/check"), 200, NULL);
 	assert_answer(get(stage, "/v1/gates/beside.here.below/check"), 423, "closed");
-	assert_answer(post(stage, "/v1/gates/beside.here/close", "drain=0s"), 409, NULL);
+	assert_answer(post(stage, "/v1/gates/beside.here/pass", "token=" TOKEN("here-job")), 201, NULL);
+	assert_answer(post(stage, "/v1/gates/beside.here.side/close", "token=" TOKEN("here-side")), 201, NULL);
+	assert_answer(post(stage, "/v1/gates/beside.here.side/open", "token=" TOKEN("here-side")), 200, NULL);
 	psql_run(&ann, "select deploy_gate.open_here('beside.here.below')");
-	assert_answer(post(stage, "/v1/gates/beside.here/close", NULL), 201, NULL);
+	assert_answer(post(stage, "/v1/gates/beside.here/close", "drain=0s&on_drain=proceed"), 201, NULL);
+	psql_close(&ann);
+}
+
+/* Jobs are neither asked to leave for a close that a deploy in psql is ahead of, nor gone over, nor kept out while it waits. */
+static void test_beside__jobs_get_on_while_a_close_waits_for_close_here_below(void **state)
+{
+	struct stage *stage = *state;
+	struct psql ann;
+	struct ask *close;
+
+	sit_down(stage, &ann, "by-hand");
+	psql_run(&ann, "call deploy_gate.close_here('beside.behind.below', 'by hand', '5 s')");
+	assert_answer(post(stage, "/v1/gates/beside.behind/pass", "token=" TOKEN("behind-job")), 201, NULL);
+	assert_answer(post(stage, "/v1/gates/beside.behind/close", "drain=0s&on_drain=proceed"), 409, "held");
+	assert_true(psql_true(&stage->admin,
+		"select state = 'inside' and not overrun from deploy_gate.lease where gates = '{beside.behind}' and "
+		"kind = 'pass'"));
+	close = http_begin(
+		&stage->http, &stage->two, "POST /v1/gates/beside.behind/close", "wait=50s&drain=0s&on_drain=proceed");
+	await_deploys(stage, "beside.behind", 1);
+	/* However often it tries. */
+	for (int i = 0; i < 100; i++) {
+		psql_run(&stage->admin, "notify deploy_gate, 'beside.behind'");
+		assert_answer(get(stage, "/v1/gates/beside.behind/check"), 200, NULL);
+		http_done(close);
+	}
+	assert_false(http_done(close));
+	psql_run(&stage->admin, "select pg_terminate_backend(%d)", ann.pid);
+	http_finish(close);
+	assert_answer(close, 201, NULL);
 	psql_close(&ann);
 }
 
@@ -305,6 +351,7 @@ int main(void)
 		cmocka_unit_test(test_beside__waiters_wake_when_it_leaves_or_dies),
 		cmocka_unit_test(test_beside__a_close_is_refused_or_waits_and_gets_in),
 		cmocka_unit_test(test_beside__close_here_below_keeps_a_close_above_out),
+		cmocka_unit_test(test_beside__jobs_get_on_while_a_close_waits_for_close_here_below),
 		cmocka_unit_test(test_beside__a_close_drains_plain_sharers),
 		cmocka_unit_test(test_beside__on_drain_decides_over_those_who_stay),
 		cmocka_unit_test(test_beside__one_that_waits_for_an_exclusive_lock_counts),

@@ -89,6 +89,26 @@ static void test_close_here__is_a_window_in_all_but_name_to_the_service(void **s
 	assert_string_equal(replica_close(&scene->one, "a", "a", "{}"), "made");
 }
 
+/* Its session holds what is above shared, as a job below would, and yet is none. */
+static void test_close_here__is_in_the_way_of_a_window_above_and_of_no_job(void **state)
+{
+	struct scene *scene = *state;
+	char pid[16];
+
+	psql_run(&scene->ann, "call deploy_gate.close_here('a.b.c', 'migration', '1 s')");
+	snprintf(pid, sizeof(pid), "%d", scene->ann.pid);
+	assert_string_equal(replica_pass(&scene->one, "p", "a.b", "{}"), "made");
+	psql_run(&scene->bob, "call deploy_gate.enter('a', '0')");
+	assert_string_equal(replica_close(&scene->two, "d", "a", "{\"wait_ms\": 60000}"), "pending");
+	psql_run(&scene->admin, "update deploy_gate.lease set blocked_at = blocked_at - interval '1 s'");
+	assert_string_equal(replica_close(&scene->two, "d", "a", "{}"), "queued");
+	assert_value(&scene->admin, pid, "select deploy_gate.gate_json('a.b', now()) -> 'external' -> 0 ->> 'pid'");
+	assert_string_equal(replica_pass(&scene->one, "q", "a.b", "{}"), "made");
+	psql_run(&scene->bob, "call deploy_gate.enter('a.b', '0')");
+	psql_run(&scene->ann, "select deploy_gate.open_here('a.b.c')");
+	assert_string_equal(replica_close(&scene->two, "d", "a", "{}"), "draining");
+}
+
 static void test_close_here__waits_for_windows_that_conflict(void **state)
 {
 	static const char *const gates[] = { "a", "a.b", "a.b.c" };
@@ -188,7 +208,8 @@ static void test_close_here__a_cancel_never_parts_the_lock_from_the_answer(void 
 		failed = strcmp(came, "00000") != 0;
 		cancelled += failed;
 		assert_string_equal(came, failed ? "57014" : "00000");
-		assert_value(&scene->admin, failed ? "0" : "3", LOCKS_OF(&scene->ann));
+		/* The gate, the two above it, and the mark that goes with each of those. */
+		assert_value(&scene->admin, failed ? "0" : "5", LOCKS_OF(&scene->ann));
 		psql_run(&scene->ann, "select pg_advisory_unlock_all()");
 	}
 	assert_in_range(cancelled, 1, 300);
@@ -291,6 +312,7 @@ int main(void)
 		SCENE_TEST(test_close_here__the_gate_opens_when_the_session_dies),
 		SCENE_TEST(test_close_here__in_a_transaction_block_fails_also_on_a_free_gate),
 		SCENE_TEST(test_close_here__is_a_window_in_all_but_name_to_the_service),
+		SCENE_TEST(test_close_here__is_in_the_way_of_a_window_above_and_of_no_job),
 		SCENE_TEST(test_close_here__waits_for_windows_that_conflict),
 		SCENE_TEST(test_close_here__waits_for_the_jobs_inside),
 		SCENE_TEST(test_close_here__lets_the_gap_for_jobs_pass),

@@ -258,7 +258,7 @@ static void test_leave__without_an_enter_drops_nothing(void **state)
 	psql_run(&scene->ann, "call deploy_gate.close_here('a.x', 'mine', '1 s')");
 	assert_false(psql_true(&scene->ann, "select deploy_gate.leave('a.x')"));
 	assert_false(psql_true(&scene->ann, "select deploy_gate.leave('a.b')"));
-	assert_value(&scene->admin, "2", LOCKS_OF(&scene->ann));
+	assert_value(&scene->admin, "3", LOCKS_OF(&scene->ann));
 }
 
 static void test_leave__tells_a_service_that_drains(void **state)

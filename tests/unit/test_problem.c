@@ -50,6 +50,12 @@ static const struct sentence {
 		"\"hotfix\","
 		"\"waiting_ms\":3000}]}}}",
 		NULL, NULL, "p is open, but ahead in the queue is bob (hotfix), waiting for 3s" },
+	{ OUTCOME_HELD,
+		"{\"gate\":{\"name\":\"p\",\"state\":\"open\",\"external\":[{\"pid\":41,\"user\":\"joe\","
+		"\"application_name\":\"deploy-gate: p.x: why\"}],\"waiting\":{\"deploys\":[{\"holder\":\"me\"}]}}}",
+		NULL, NULL,
+		"p is open, but a gate below it is closed by a plain SQL session, pid 41 of joe in deploy-gate: p.x: "
+		"why, until that opens it or ends" },
 	{ OUTCOME_NOT_HOLDER, GATE("closed", "production", WINDOW), NULL, "Wait.",
 		"the token is not that of a live window over it: production is closed by ann@build (release 5) for 4m "
 		"10s; the window "
