@@ -137,14 +137,22 @@ static void say_how_to_end(const cJSON *gate)
 		line("or end:", "psql -c \"SELECT pg_terminate_backend(%" PRId64 ")\"", json_number(one, "pid", 0));
 }
 
-/* What holds an attached window remembers no token for `open`. In a drain none is attached yet. */
+static bool is_true(const cJSON *object, const char *member)
+{
+	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, member));
+}
+
+/* What holds an attached window remembers no token for `open`, also while its stream is broken. In a drain none is attached
+ * yet. */
 static void say_how_to_open(const char *name, const cJSON *window)
 {
 	const char *holder = json_text(window, "holder"), *state = json_text(window, "state");
 	FILE *out = begin_line("to open:");
 
-	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(window, "attached"))) {
+	if (is_true(window, "attached")) {
 		fputs("its deploy, when it ends\n", out);
+	} else if (is_true(window, "was_attached")) {
+		fputs("its deploy, which the service does not hear of now\n", out);
 	} else if (state && strcmp(state, "draining") == 0) {
 		fprintf(out, "its deploy, by giving up; if closed by hand: deploy-gate open %s\n", name);
 	} else {
@@ -242,8 +250,10 @@ static void say_until(const cJSON *gate, const cJSON *window)
 		fputs(", which takes longer than usual", out);
 	else
 		put_span(out, ", as a rule in ", gate, "eta_ms", "");
-	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(window, "attached")))
+	if (is_true(window, "attached"))
 		put_span(out, "; were that to vanish, in ", window, "expires_in_ms", "");
+	else if (is_true(window, "was_attached"))
+		put_span(out, "; unless that is heard of again, in ", window, "expires_in_ms", "");
 	else
 		put_span(out, "; unless renewed, in ", window, "expires_in_ms", "");
 	putchar('\n');

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
 #include "support/run.h"
 
@@ -128,6 +129,32 @@ static void test_explain__a_deploy_opens_what_it_closed(void **state)
 	PLAY(explained);
 	kill(deploy.pid, SIGTERM);
 	run_finish(&deploy);
+}
+
+/* A stream that is broken, for a moment or for good, tells nobody that the gate was closed by hand. */
+static void test_explain__a_deploy_that_is_not_heard_of(void **state)
+{
+	static const struct step explained[] = {
+		{ { "explain", "e.unheard" }, 0,
+			{ "its deploy opens it; unless that is heard of again, in ",
+				"to open:  its deploy, which the service does not hear of now\n",
+				"an operator: deploy-gate open e.unheard --force", "!open e.unheard\n" } },
+		{ { "open", "e.unheard", "--force", "--reason", "looked" }, 0, { NULL } },
+	};
+	const struct world *world = *state;
+	struct run deploy;
+	struct psql admin;
+	int status;
+
+	run_start(world, &deploy, WORDS("deploy", "e.unheard", "--ttl", "10m", "--", SELF, "record", "TERM"));
+	run_await(&deploy, "ready");
+	psql_open(&admin, &world->db, NULL);
+	psql_until(&admin, "select attached from deploy_gate.lease where gates = '{e.unheard}'");
+	kill(deploy.pid, SIGKILL);
+	assert_int_equal(waitpid(deploy.pid, &status, 0), deploy.pid);
+	psql_until(&admin, "select not attached from deploy_gate.lease where gates = '{e.unheard}'");
+	psql_close(&admin);
+	PLAY(explained);
 }
 
 static void test_explain__a_gate_that_opens_soon(void **state)
@@ -294,6 +321,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_explain__a_closed_gate_and_one_below),
 		cmocka_unit_test(test_explain__who_waits),
 		cmocka_unit_test(test_explain__a_deploy_opens_what_it_closed),
+		cmocka_unit_test(test_explain__a_deploy_that_is_not_heard_of),
 		cmocka_unit_test(test_explain__a_gate_that_opens_soon),
 		cmocka_unit_test(test_explain__a_drain_names_who_is_inside),
 		cmocka_unit_test(test_explain__a_plain_sql_session),
