@@ -7,6 +7,7 @@
 #include "client.h"
 #include "command.h"
 #include "held.h"
+#include "nested.h"
 
 static int say_renewed(struct client *client, const struct lease *lease, const struct reply *reply)
 {
@@ -24,12 +25,20 @@ static int say_renewed(struct client *client, const struct lease *lease, const s
 	return EXIT_SUCCESS;
 }
 
+/* What a wrapper keeps needs no renewal, and with a longer TTL would outlive it. */
 static int renew_one(struct client *client, const struct lease *lease)
 {
 	struct reply reply;
-	bool renewed = lease_renew(client, lease, client->options.ttl_ms, &reply) == OUTCOME_OK;
-	int code = renewed ? say_renewed(client, lease, &reply) : client_end(client, &reply);
+	int code;
 
+	if (lease->is_kept) {
+		report_say(&client->report, "%s is kept shut by the deploy that this runs in", lease->gates);
+		return EXIT_SUCCESS;
+	}
+	if (lease_renew(client, lease, client->options.ttl_ms, &reply) == OUTCOME_OK)
+		code = say_renewed(client, lease, &reply);
+	else
+		code = client_end(client, &reply);
 	reply_release(&reply);
 	return code;
 }
@@ -47,6 +56,24 @@ static int reason_one(struct client *client, const struct lease *lease)
 	return code;
 }
 
+/* Windows that we run inside of. */
+static int each_outer(
+	struct client *client, const struct nested *nested, int (*act)(struct client *, const struct lease *))
+{
+	int code = EXIT_SUCCESS;
+
+	for (unsigned i = 0; !code && i < nested->outers.count; i++) {
+		struct lease window = nested->outers.at[i];
+		char gates[GATES_TEXT_MAX];
+
+		if (!nested_closed_by(client, nested, &nested->outers.at[i], gates))
+			continue;
+		window.gates = gates;
+		code = act(client, &window);
+	}
+	return code;
+}
+
 static int each_held(struct client *client, int (*act)(struct client *, const struct lease *))
 {
 	struct held held;
@@ -59,12 +86,34 @@ static int each_held(struct client *client, int (*act)(struct client *, const st
 	return code;
 }
 
+/* Of the window of a token file; else of those that we run inside of, and of those remembered for the rest. */
+static int each(struct client *client, int (*act)(struct client *, const struct lease *))
+{
+	struct nested nested;
+	struct reply reply;
+	int code;
+
+	if (client->options.token_file)
+		return each_held(client, act);
+	if (nested_look(client, &nested, &reply) != OUTCOME_OK) {
+		code = client_end(client, &reply);
+	} else {
+		code = each_outer(client, &nested, act);
+		if (!code && nested.to_close[0]) {
+			nested_narrow(client, &nested);
+			code = each_held(client, act);
+		}
+	}
+	reply_release(&reply);
+	return code;
+}
+
 int cmd_renew(struct client *client)
 {
-	return each_held(client, renew_one);
+	return each(client, renew_one);
 }
 
 int cmd_reason(struct client *client)
 {
-	return each_held(client, reason_one);
+	return each(client, reason_one);
 }

@@ -1,4 +1,4 @@
-/* held: the leases that open, renew and reason speak of: of --token-file, of the outer deploy-gate, or remembered. */
+/* held: the leases that open, renew and reason speak of where that is no outer one: of --token-file, or remembered. */
 #ifndef CLIENT_HELD_H
 #define CLIENT_HELD_H
 

@@ -18,6 +18,7 @@ struct lease {
 	char id[LEASE_ID_LEN + 1];
 	const char *gates; /* "a,b" as the command line has them */
 	bool is_pass;
+	bool is_kept; /* of an outer one: a wrapper keeps it alive */
 };
 
 /* A lease of that token; its id follows from it. */

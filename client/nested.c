@@ -96,6 +96,7 @@ static enum outcome look_at(
 		return outcome;
 	reply->body = NULL;
 	lease->is_pass = kind && strcmp(kind, "pass") == 0;
+	lease->is_kept = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "was_attached"));
 	if (*why)
 		outcome = OUTCOME_OK;
 	else if (lease->is_pass)
@@ -152,6 +153,16 @@ enum outcome nested_look(struct client *client, struct nested *nested, struct re
 	}
 	sum_up(client, nested);
 	return OUTCOME_OK;
+}
+
+bool nested_closed_by(const struct client *client, const struct nested *nested, const struct lease *window,
+	char gates[static GATES_TEXT_MAX])
+{
+	gates[0] = '\0';
+	for (unsigned i = 0; i < client->gates->count; i++)
+		if (nested->places[i].window == window)
+			append(gates, gates_name(client->gates, i));
+	return gates[0] != '\0';
 }
 
 void nested_narrow(struct client *client, const struct nested *nested)

@@ -32,6 +32,10 @@ struct nested {
  * answered, or nobody did, is in reply (to be released in any case). nested is not to be moved. */
 MUST_CHECK enum outcome nested_look(struct client *, struct nested *, struct reply *);
 
+/* Those gates that lie inside that window of the outer leases. False: none. */
+MUST_CHECK bool nested_closed_by(
+	const struct client *, const struct nested *, const struct lease *window, char gates[static GATES_TEXT_MAX]);
+
 /* From now on the gates of the command line are those in to_close, of which there must be some. nested outlives the
  * command. */
 void nested_narrow(struct client *, const struct nested *);

@@ -29,7 +29,17 @@ static const struct scene {
 	{ "deploy", "a", "$0 check a,held", 1, "closed\n" },
 	{ "deploy", "a", "$0 deploy a,held -- echo ran", 75, "exit 75 (held): held is closed" },
 	{ "deploy", "a", "$0 run b -- sh -c 'echo $DEPLOY_GATE_GATES'", 0, "b\n" },
+	{ "deploy", "a", "$0 renew a.b --ttl 1h; $0 status a --json", 0, "\"ttl_ms\":15000" },
+	{ "deploy", "a", "$0 renew a.b --ttl 1h", 0, "a.b is kept shut by the deploy that this runs in\n" },
+	{ "deploy", "a", "$0 reason a.b newer; $0 status a", 0, "  newer  " },
+	{ "deploy", "a", "$0 -q close b >/dev/null; $0 reason a,b newer; $0 status b; $0 -q open b", 0, "  newer  " },
+	{ "deploy", "a",
+		"export DEPLOY_GATE_TOKEN=$($0 -q close b); $0 renew b.c --ttl 1h; env -u DEPLOY_GATE_TOKEN $0 -q open "
+		"b",
+		0, "b.c stays shut for 1h" },
+	{ "deploy", "a", "$0 renew b", 64, "exit 64 (usage): no close of b is remembered" },
 	/* inside more than one */
+	{ "deploy", "a", "$0 deploy b -- $0 reason a,b newer; $0 status a", 0, "  newer  " },
 	{ "deploy", "a", "$0 run b -- $0 run a --wait 100ms -- echo through", 0, "through\n" },
 	{ "deploy", "a", "$0 run b -- $0 deploy a -- echo through", 0, "through\n" },
 	{ "deploy", "a", "$0 run b -- $0 open a; $0 check a; env -u DEPLOY_GATE_TOKEN $0 check a", 1, "closed\n" },
