@@ -43,6 +43,7 @@ struct arena {
 	struct psql admin;		/* at the primary */
 	struct http http;
 	bool has_network, has_disks;	/* of its own */
+	pid_t guard;			/* a child that cleans up if this process cannot */
 };
 
 struct arena_plan {

@@ -5,12 +5,14 @@
 #include <netinet/in.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -45,6 +47,38 @@ static void make_directory(char dir[static 48])
 		fail_msg("no directory can be made in /tmp");
 }
 
+static void remove_clusters(struct arena *arena)
+{
+	for (int i = 0; i < 2; i++) {
+		struct cluster *cluster = &arena->clusters[i];
+
+		cluster_stop(cluster, "immediate");
+		umount2(cluster->dir, MNT_DETACH);
+		cluster_release(cluster);
+	}
+}
+
+/* However this process ends, its clusters end with it: a child sees to that. */
+static void guard_clusters(struct arena *arena)
+{
+	pid_t parent = getpid();
+	sigset_t end;
+
+	arena->guard = fork();
+	if (arena->guard != 0)
+		return;
+	sigfillset(&end);
+	sigprocmask(SIG_BLOCK, &end, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGUSR1);
+	sigemptyset(&end);
+	sigaddset(&end, SIGUSR1);
+	while (getppid() == parent)
+		sigwaitinfo(&end, NULL);
+	remove_clusters(arena);
+	rmdir(arena->dir);
+	_exit(0);
+}
+
 void places_make(struct arena *arena)
 {
 	make_directory(arena->dir);
@@ -60,6 +94,7 @@ void places_make(struct arena *arena)
 		if (arena->has_disks && mount("tmpfs", dir, "tmpfs", 0, DISK_SIZE) != 0)
 			arena->has_disks = false;
 	}
+	guard_clusters(arena);
 }
 
 static void keep_log(const struct arena *arena, const struct cluster *cluster)
@@ -73,15 +108,11 @@ static void keep_log(const struct arena *arena, const struct cluster *cluster)
 
 void places_unmake(struct arena *arena, bool keep)
 {
-	for (int i = 0; i < 2; i++) {
-		struct cluster *cluster = &arena->clusters[i];
-
-		cluster_stop(cluster, "immediate");
-		if (keep)
-			keep_log(arena, cluster);
-		umount2(cluster->dir, MNT_DETACH);
-		cluster_release(cluster);
-	}
+	for (int i = 0; keep && i < 2; i++)
+		keep_log(arena, &arena->clusters[i]);
+	kill(arena->guard, SIGKILL);
+	waitpid(arena->guard, NULL, 0);
+	remove_clusters(arena);
 	if (keep)
 		fprintf(stderr, "the logs are in %s\n", arena->dir);
 	else
