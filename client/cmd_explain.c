@@ -167,8 +167,6 @@ static void explain_open(const char *name, const cJSON *gate)
 	int64_t limit = json_number(gate, "passes.limit", 0);
 
 	printf("%s is open.\n", name);
-	if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(gate, "known")))
-		line("but:", "nobody ever closed or declared it; is the name right?");
 	if (limit)
 		line("limit:", "%" PRId64 " of %" PRId64 " jobs are inside", json_number(gate, "passes.count", 0),
 			limit);
@@ -348,17 +346,18 @@ static int explain_with(struct client *client, const cJSON *gate)
 
 int cmd_explain(struct client *client)
 {
+	const char *gate = gates_name(client->gates, 0);
 	struct reply reply;
 	int code = EXIT_SUCCESS;
 
 	if (client->gates->count > 1)
 		return report_end(&client->report, EXIT_USAGE, "usage", "deploy-gate explain wants one gate at a time");
-	if (gates_look(client, gates_name(client->gates, 0), &reply) != OUTCOME_OK)
+	if (gates_look(client, gate, &reply) != OUTCOME_OK)
 		code = client_end(client, &reply);
-	else if (client->options.json)
-		client_print_json(reply.body);
-	else
+	else if (gates_known(client, gate, reply.body, &code) && !client->options.json)
 		code = explain_with(client, reply.body);
+	else if (!code)
+		client_print_json(reply.body);
 	reply_release(&reply);
 	return code;
 }

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "client.h"
 #include "command.h"
+#include "gates.h"
 #include "table.h"
 
 enum { COLUMNS = 3, PATH_MAX_BYTES = 256 };
@@ -165,12 +166,15 @@ int cmd_gate(struct client *client)
 	if (client->gates->count > 1)
 		return report_end(&client->report, EXIT_USAGE, "usage", "deploy-gate gate wants one gate at a time");
 	snprintf(path, sizeof(path), "/v1/gates/%s/settings", gates_name(client->gates, 0));
-	if (options->reset)
-		return change(client, path, NULL);
-	client_ask(client, &(struct request){ .method = "GET", .path = path }, &reply);
-	if (reply.outcome != OUTCOME_OK || !asks_any(options))
+	if (client_ask(client, &(struct request){ .method = "GET", .path = path }, &reply) != OUTCOME_OK)
 		return finish(client, &reply);
-	code = change(client, path, reply.body);
+	if (!gates_known(client, gates_name(client->gates, 0), reply.body, &code)) {
+		reply_release(&reply);
+		return code;
+	}
+	if (!options->reset && !asks_any(options))
+		return finish(client, &reply);
+	code = change(client, path, options->reset ? NULL : reply.body);
 	reply_release(&reply);
 	return code;
 }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "client.h"
 #include "command.h"
+#include "gates.h"
 #include "table.h"
 
 enum { COLUMNS = 6, PATH_MAX_BYTES = 4096 };
@@ -32,11 +33,14 @@ static void print_events(const cJSON *answer)
 int cmd_history(struct client *client)
 {
 	const struct options *options = &client->options;
-	char path[PATH_MAX_BYTES], *kind = options->kind ? http_escape(options->kind) : NULL;
+	char path[PATH_MAX_BYTES], *kind;
 	const char *gate = options->argument[0];
 	struct reply reply;
 	int code = EXIT_SUCCESS;
 
+	if (gate && !gates_known_ask(client, client->gates, &code))
+		return code;
+	kind = options->kind ? http_escape(options->kind) : NULL;
 	snprintf(path, sizeof(path), "/v1/events?limit=%" PRId64 "%s%s%s%s", options->limit, gate ? "&gate=" : "",
 		gate ? gate : "", kind ? "&kind=" : "", kind ? kind : "");
 	if (client_ask(client, &(struct request){ .method = "GET", .path = path }, &reply) != OUTCOME_OK)

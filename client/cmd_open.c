@@ -109,7 +109,7 @@ static int force_one(struct client *client, const char *gate)
 
 	if (gates_look(client, gate, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
-	} else {
+	} else if (gates_known(client, gate, reply.body, &code)) {
 		state = json_text(reply.body, "state");
 		code = state && strcmp(state, "open") == 0 ? say_opened(client, gate, &reply)
 							   : force(client, gate, &reply);

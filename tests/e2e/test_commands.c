@@ -254,6 +254,17 @@ static void test_commands__what_is_not_known_warns(void **state)
 		{ { "run", "never.seen", "--require-known", "--", "echo", "ran" }, 64, "exit 64 (not_found): " },
 		{ { "close", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
 		{ { "status", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "explain", "never.seen" }, 0, "is the name right?\nnever.seen is open.\n" },
+		{ { "explain", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "history", "never.seen" }, 0, "is the name right?\n" },
+		{ { "history", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "open", "never.seen", "--force", "--reason", "a test" }, 0, "is the name right?\n" },
+		{ { "open", "never.seen", "--force", "--reason", "a test", "--require-known" }, 64, "(not_found): " },
+		{ { "gate", "never.seen" }, 0, "is the name right?\nSETTING" },
+		{ { "gate", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "gate", "never.seen", "--limit", "1", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "gate", "never.seen", "--reset", "--require-known" }, 64, "exit 64 (not_found): " },
+		{ { "-q", "check", "never.seen", "--require-known" }, 64, "exit 64 (not_found): " },
 	};
 
 	PLAY(steps);

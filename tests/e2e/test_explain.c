@@ -52,7 +52,8 @@ static void test_explain__an_open_gate(void **state)
 {
 	static const struct step steps[] = {
 		{ { "explain", "a" }, 0, { "a is open.\n" } },
-		{ { "explain", "never.seen" }, 0, { "never.seen is open.\n", "nobody ever closed or declared it" } },
+		{ { "explain", "never.seen" }, 0,
+			{ "nobody ever closed or declared never.seen", "never.seen is open.\n" } },
 		{ { "explain", "--json", "a" }, 0, { "\"state\"", "\"open\"" } },
 		{ { "explain", "a,b" }, 64, { "one gate at a time" } },
 		{ { "explain" }, 64, { "deploy-gate explain wants: GATE" } },
