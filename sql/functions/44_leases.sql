@@ -8,11 +8,12 @@ language sql immutable as $$
 		when l.ended_at is not null then 'gone' end
 $$;
 
--- What is told with that refusal.
+-- What is told with that refusal. at: of a batch by default, which cannot stand in the list: what a default calls could not be
+-- dropped for the functions of another release.
 create or replace function deploy_gate.refusal_json(l deploy_gate.lease, outcome text,
-	at timestamptz default deploy_gate.batch_now()) returns json
+	at timestamptz default null) returns json
 language sql stable as $$
-	select case outcome when 'gone' then json_build_object('lease', deploy_gate.lease_json(l, at))
+	select case outcome when 'gone' then json_build_object('lease', deploy_gate.lease_json(l, coalesce(at, deploy_gate.batch_now())))
 		when 'not_holder' then json_build_object('detail', format('the token is not that of this %s', l.kind)) end
 $$;
 
