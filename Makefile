@@ -31,9 +31,9 @@ unit_client := $(wildcard tests/unit/test_client_*.c)
 unit := $(filter-out $(unit_client),$(wildcard tests/unit/test_*.c))
 outer := $(wildcard tests/sql/*.c tests/http/*.c tests/e2e/*.c)
 bench := $(wildcard tests/bench/*.c)
-chaos := $(filter-out tests/chaos/test_%,$(wildcard tests/chaos/*.c))
+chaos := $(filter-out tests/chaos/test_% tests/chaos/broken_%,$(wildcard tests/chaos/*.c))
 chaos_tests := $(wildcard tests/chaos/test_*.c)
-sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer) $(bench) $(chaos) $(chaos_tests)
+sources := $(server) $(client) $(support) $(unit) $(unit_client) $(outer) $(bench) $(wildcard tests/chaos/*.c)
 headers := $(wildcard server/*.h server/*/*.h client/*.h client/*/*.h tests/*/*.h)
 scripts := $(shell grep -lrs '^\#!/bin/\(ba\)\?sh' scripts tests .ci)
 plugin := $(wildcard scripts/capistrano/*.rb scripts/capistrano/*/*.rb)
@@ -99,7 +99,12 @@ $(tests) $(loads): LIBS = $(call libs,$(TEST_LIBS))
 $(B)/tests/bench/constant: $(B)/tests/bench/constant.o $(B)/libbase.a
 $(B)/tests/bench/load: $(call objects,$(filter-out %/constant.c,$(bench))) $(B)/libbase.a
 
-$(programs) $(tests) $(loads):
+# A server that can be broken: the linker puts functions in the place of its own. Not where it inlines: only with SANITIZE.
+broken := $(B)/tests/chaos/broken_server
+$(broken): $(B)/server/main.o $(B)/tests/chaos/broken_server.o $(B)/libserver.a
+$(broken): LIBS = -Wl,--wrap=waiters_wake,--wrap=uv_timer_start,--wrap=sights_find $(call libs,$(SERVER_LIBS))
+
+$(programs) $(tests) $(loads) $(broken):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) $(LIBS)
 

@@ -48,7 +48,7 @@ struct arena {
 
 struct arena_plan {
 	unsigned replicas;
-	const char *breakage;		/* the name of a deliberate breakage, or NULL */
+	const char *breakage;		/* the name of a deliberate breakage, or NULL; only in the first arena of a process */
 };
 
 /* Starts everything, and waits until it is well. */

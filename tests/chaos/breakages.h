@@ -3,14 +3,15 @@
 #ifndef CHAOS_BREAKAGES_H
 #define CHAOS_BREAKAGES_H
 
-#include "support/db.h"
+#include <stdbool.h>
 
 struct breakage {
 	const char *name;
 	const char *says;	/* what is broken */
-	const char *rule;	/* the rules of which one must be seen broken, by commas */
 	const char *sql;	/* NULL: none */
-	bool in_server;		/* wants the server of the environment's DEPLOY_GATED_BROKEN_BIN */
+	/* Needs the server that DEPLOY_GATED_BROKEN_BIN names in the environment: linked from the same objects, but with some of
+	 * its functions wrapped by those of broken_server.c. It does as told by DEPLOY_GATED_BREAKAGE. */
+	bool in_server;
 };
 
 /* Ends with a name that is NULL. */
