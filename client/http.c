@@ -12,15 +12,17 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "clock.h"
+#include "patience.h"
 #include "urls.h"
 
 /* A stream's buffer is as small as can be: of a process that stands still the service soon cannot get rid of its events,
  * and so learns of it. */
-enum { BODY_MAX = 16 << 20, CONNECT_MS = 3000, STREAM_BUFFER = 1024 };
+enum { BODY_MAX = 16 << 20, STREAM_BUFFER = 1024 };
 
 struct http {
 	struct http_terms terms;
 	unsigned current; /* index of the address in use */
+	unsigned turns;	  /* how many in a row did not answer */
 	CURLM *multi;
 	CURL *easy;
 	struct curl_slist *headers;
@@ -153,7 +155,12 @@ static void set_headers(struct http *http, const struct request *request)
 static void set_manners(struct http *http, const struct url *url, const struct request *request)
 {
 	CURL *easy = http->easy;
-	int64_t answer_ms = request->answer_ms ? request->answer_ms : http->terms.answer_ms;
+	struct patience patience = {
+		.addresses = http->terms.urls->count,
+		.turns = http->turns,
+		.answer_ms = request->answer_ms ? request->answer_ms : http->terms.answer_ms,
+	};
+	int64_t answer_ms = patience_to_answer(&patience) + request->patience_ms;
 
 	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
 	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
@@ -161,8 +168,8 @@ static void set_manners(struct http *http, const struct url *url, const struct r
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 10L);
 	curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 5L);
-	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)(answer_ms < CONNECT_MS ? answer_ms : CONNECT_MS));
-	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->listener ? 0L : (long)(answer_ms + request->patience_ms));
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)patience_to_connect(&patience));
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, request->listener ? 0L : (long)answer_ms);
 	curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, request->listener ? 1L : 0L); /* for the sake of its buffer */
 	curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, request->listener ? 1L : 0L);
 	curl_easy_setopt(easy, CURLOPT_USERAGENT, "deploy-gate/" DEPLOY_GATE_VERSION);
@@ -260,6 +267,8 @@ static void fill_reply(struct http *http, CURLcode code, struct reply *reply)
 	long status = 0;
 
 	*reply = (struct reply){ .outcome = OUTCOME_UNAVAILABLE, .sent_ms = http->sent_ms };
+	if (http->streams || code == CURLE_OK)
+		http->turns = 0;
 	if (http->streams) {
 		snprintf(reply->detail, sizeof(reply->detail), "the stream has ended");
 	} else if (code == CURLE_OK) {
@@ -312,6 +321,7 @@ bool http_drive(struct http *http, int fd, int64_t timeout_ms, struct reply *rep
 
 bool http_next_url(struct http *http)
 {
+	http->turns++;
 	http->current = (http->current + 1) % http->terms.urls->count;
 	return http->current == 0;
 }

@@ -18,7 +18,8 @@ struct http_terms {
 	const struct urls *urls;  /* lives as long as the http */
 	const char *access_token; /* likewise; NULL for none */
 	const char *request_id;	  /* likewise; goes as X-Request-Id, the same for all that one command asks */
-	int64_t answer_ms;	  /* how long an answer may take that the service does not wait with */
+	int64_t answer_ms;	  /* how long an answer may take that the service does not wait with; less at first where
+				   * there is another address */
 	bool verbose;		  /* a line on standard error for each exchange; never a token */
 };
 

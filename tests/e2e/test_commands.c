@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "support/proxy.h"
 #include "support/run.h"
 
 enum { WORDS_MAX = 10 };
@@ -291,6 +292,22 @@ static void test_commands__out_of_reach(void **state)
 	PLAY(steps);
 }
 
+/* Who takes connections and never answers is left for the next before long. */
+static void test_commands__addresses_that_hang(void **state)
+{
+	const struct world *world = *state;
+	struct proxy hung;
+	struct run run;
+	char urls[256];
+
+	proxy_start(&hung, getenv("DEPLOY_GATE_URL"));
+	proxy_stall(&hung);
+	snprintf(urls, sizeof(urls), "%s,%s,%s,%s", hung.url, hung.url, hung.url, getenv("DEPLOY_GATE_URL"));
+	assert_int_equal(run_words(world, &run, WORDS("--url", urls, "-q", "deploy", "a", "--", "echo", "through")), 0);
+	assert_string_equal(run.output, "through\n");
+	proxy_release(&hung);
+}
+
 static void test_commands__configuration(void **state)
 {
 	static const struct step steps[] = {
@@ -326,6 +343,7 @@ int main(void)
 		cmocka_unit_test(test_commands__a_token_in_a_file_is_not_printed),
 		cmocka_unit_test(test_commands__what_is_not_known_warns),
 		cmocka_unit_test(test_commands__out_of_reach),
+		cmocka_unit_test(test_commands__addresses_that_hang),
 		cmocka_unit_test(test_commands__configuration),
 	};
 
