@@ -121,7 +121,8 @@ begin
 		raise exception 'deploy-gate: no window with fence % is live over %', coalesce($2::text, 'NULL'), gate
 			using errcode = '55000', detail = coalesce((
 				select format('It ended at %s: %s.', deploy_gate.rfc3339(l.ended_at), concat_ws(', ', l.ending, l.end_reason))
-				from deploy_gate.lease l where l.fence = $2 and l.gates && path and l.ended_at is not null),
+				from deploy_gate.lease l
+				where l.kind = 'window' and l.fence = $2 and l.gates && path and l.ended_at is not null),
 				deploy_gate.hindrance(gate, false), 'Nothing shuts the gate.'),
 				hint = 'Somebody else may have the gate by now: roll back, close it again, start over.';
 	end if;

@@ -243,6 +243,22 @@ static void test_assert_fence__only_the_live_window_of_the_gate_or_above_passes(
 	psql_run(&scene->ann, "rollback");
 }
 
+/* The simpler way: to look for the fence among all leases. Jobs that came behind the window have it too, and two rows were no
+ * detail but another error. */
+static void test_assert_fence__says_how_the_window_ended_and_not_its_jobs(void **state)
+{
+	struct scene *scene = *state;
+	long long fence;
+
+	replica_close(&scene->one, "a", "a", "{}");
+	fence = psql_number(&scene->ann, "select fence from deploy_gate.status where gate = 'a'");
+	replica_end(&scene->one, "a", "a");
+	replica_pass(&scene->one, "b", "a", "{}");
+	replica_release(&scene->one, "b");
+	assert_true(psql_true(&scene->admin, "select count(*) = 2 from deploy_gate.lease where fence = %lld", fence));
+	assert_state(&scene->ann, "55000", "select deploy_gate.assert_fence('a', %lld)", fence);
+}
+
 static void test_force_open__asks_for_the_end_of_the_window_that_it_met(void **state)
 {
 	struct scene *scene = *state;
@@ -340,6 +356,7 @@ int main(void)
 		SCENE_TEST(test_status__shows_windows_plain_holders_and_open_gates),
 		SCENE_TEST(test_locks__shows_who_holds_and_who_waits),
 		SCENE_TEST(test_assert_fence__only_the_live_window_of_the_gate_or_above_passes),
+		SCENE_TEST(test_assert_fence__says_how_the_window_ended_and_not_its_jobs),
 		SCENE_TEST(test_force_open__asks_for_the_end_of_the_window_that_it_met),
 		SCENE_TEST(test_force_open__never_ends_the_next_window),
 		SCENE_TEST(test_force_open__says_who_else_shuts_the_gate),
