@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ANSWER_MAX = 8192, PATIENCE_MS = 30000 };
+enum { ANSWER_MAX = 8192, PATIENCE_MS = 60000 };
 
 static int dial(const struct server *server)
 {

@@ -19,7 +19,7 @@
 
 #include <cmocka.h>
 
-enum { PATIENCE_STEPS = 2000, STEP_NS = 5000000 };
+enum { PATIENCE_STEPS = 12000, STEP_NS = 5000000 };
 
 /* The user that PostgreSQL and pgbouncer run as where we are root, as in the script of the clusters. */
 #define AS_SERVER                                                                                                      \

@@ -16,7 +16,7 @@
 
 #include "pg/sql.h"
 
-enum { SQL_MAX = 8192, PATIENCE_MS = 10000 };
+enum { SQL_MAX = 8192, PATIENCE_MS = 60000 };
 
 static int64_t now_ms(void)
 {

@@ -61,10 +61,10 @@ const char *psql_finish(struct psql *);
 /* Asks for the running statement to be cancelled. */
 void psql_cancel(struct psql *);
 
-/* Goes on asking until the query says true, for 10 s at most. */
+/* Goes on asking until the query says true, for 60 s at most. */
 void psql_until(struct psql *, const char *sql, ...) __attribute__((format(printf, 2, 3)));
 
-/* Waits, 10 s at most, for a notification with that payload, on whatever channel the session listens to. */
+/* Waits, 60 s at most, for a notification with that payload, on whatever channel the session listens to. */
 void psql_until_notified(struct psql *, const char *payload);
 
 #endif

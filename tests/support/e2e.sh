@@ -15,9 +15,9 @@ spawn() {
 	echo $spawned >>"$scratch/spawned"
 }
 
-# Returns once the command succeeds; gives up, and ends the case, after 30 s.
+# Returns once the command succeeds; gives up, and ends the case, after 60 s at least.
 until_true() {
-	tries=600
+	tries=1200
 	until "$@"; do
 		[ $((tries -= 1)) -gt 0 ] || { echo "never came true: $*" >&2; exit 1; }
 		sleep 0.05
@@ -105,9 +105,9 @@ restart_server() {
 	launch "${url#http://}"
 }
 
-# The server has 15 s to end well, else the test has failed.
+# The server has 60 s to end well, else the test has failed.
 stop_server() {
-	{ sleep 15; kill -KILL "$server"; } >/dev/null 2>&1 &
+	{ sleep 60; kill -KILL "$server"; } >/dev/null 2>&1 &
 	guard=$!
 	wait "$server" || { echo "deploy-gated ended with $?" >&2; cat "$scratch/server.log" >&2; exit_status=1; }
 	kill $guard

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,7 +17,7 @@
 
 #include <cmocka.h>
 
-enum { WORDS_MAX = 24, PATIENCE_STEPS = 4000, STEP_NS = 5000000, SHOWN_BYTES = 3000 };
+enum { WORDS_MAX = 24, PATIENCE_STEPS = 12000, STEP_NS = 5000000, SHOWN_BYTES = 3000 };
 
 static void pause_shortly(void)
 {
@@ -48,13 +49,15 @@ static void complain(const struct server *server, const char *what)
 	fail_msg("server %s: %s", server->url, what);
 }
 
-bool server_logged(const struct server *server, const char *text)
+unsigned server_logged(const struct server *server, const char *text)
 {
 	char *log = server_log(server);
-	bool found = strstr(log, text) != NULL;
+	unsigned count = 0;
 
+	for (const char *at = log; (at = strstr(at, text)); at++)
+		count++;
 	free(log);
-	return found;
+	return count;
 }
 
 static int exit_code(int status)

@@ -3,7 +3,6 @@
 #ifndef SUPPORT_SERVER_H
 #define SUPPORT_SERVER_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 struct server {
@@ -28,9 +27,9 @@ int server_wait(struct server *);
 void server_stop(struct server *);
 void server_kill(struct server *);
 
-/* Waits, 20 s at most, until the log has the text. Whether it has it now. */
+/* Waits, 60 s at most, until the log has the text. How often it has it now. */
 void server_await(const struct server *, const char *text);
-bool server_logged(const struct server *, const char *text);
+unsigned server_logged(const struct server *, const char *text);
 
 /* The log so far; the caller's (free). */
 char *server_log(const struct server *);

@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 
-enum { PATIENCE_S = 30 };
+enum { PATIENCE_S = 60 };
 
 struct ask *stream_begin(struct http *http, const struct server *server, const char *id, const char *token)
 {

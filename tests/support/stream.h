@@ -16,7 +16,7 @@ struct ask *stream_attach(struct http *, const struct server *, const char *id, 
 /* How many events of a kind ("renewed"; ":" for comments) have come so far. Goes on with all requests for a moment. */
 unsigned stream_count(struct ask *, const char *kind);
 
-/* Waits until so many have come, 30 s at most; or until the stream is ended by the other side. */
+/* Waits until so many have come, 60 s at most; or until the stream is ended by the other side. */
 void stream_await(struct ask *, const char *kind, unsigned count);
 void stream_await_end(struct ask *);
 

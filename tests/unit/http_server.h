@@ -23,7 +23,7 @@
 /* The keeper: gates called shut… are shut, slow… are never answered, all others are open. Waits at shut ones stay until somebody
  * opens any gate. What it sees is written into a pipe, a letter each: h for a hang-up, p for a wait that is parked. */
 
-enum { PARKED_MAX = 64, PATIENCE_MS = 10000, REPLY_MAX = 8192 };
+enum { PARKED_MAX = 64, PATIENCE_MS = 60000, REPLY_MAX = 8192 };
 
 struct task {
 	struct keeper *keeper;

@@ -18,7 +18,7 @@
 #include "lease.h"
 #include "urls.h"
 
-enum { ACTS_MAX = 4, PATIENCE_MS = 10000, TTL_MS = 4000, REQUEST_MAX = 4096 };
+enum { ACTS_MAX = 4, PATIENCE_MS = 60000, TTL_MS = 4000, REQUEST_MAX = 4096 };
 
 #define TOKEN "0123456789abcdef0123456789abcdef"
 #define STREAM "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
