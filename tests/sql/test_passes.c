@@ -182,7 +182,7 @@ static void test_expiry__ends_a_pass_and_the_drain_for_it(void **state)
 	psql_run(&scene->admin, "update deploy_gate.lease set was_attached = true");
 	assert_close("draining", &scene->one, "w", "g", "{}");
 	let_pass(scene, "expires_at");
-	assert_string_equal(replica_change(&scene->two, "renew", "test.token('a', '') || '{\"ttl_ms\": 1000}'"), "ok");
+	assert_string_equal(replica_change(&scene->two, "renew", "test.token('a', '') || '{\"ttl_ms\": 60000}'"), "ok");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside");
 	let_pass(scene, "expires_at");

@@ -195,7 +195,7 @@ static void test_takeover__not_before_the_judge_has_served_a_while(void **state)
 	assert_close("made", &scene->one, "a", "g", "{}");
 	kill_replica(scene, &scene->one);
 	let_stamp_age(scene, &scene->one);
-	serve_since(scene, "2 s");
+	serve_since(scene, "0 s");
 	replica_sweep(&scene->two);
 	assert_owner(scene, "a", &scene->one, "t");
 }

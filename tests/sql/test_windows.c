@@ -269,7 +269,7 @@ static void test_clock__a_short_absence_counts(void **state)
 
 	assert_close("made", &scene->one, "a", "g", "{}");
 	expire(scene, "a");
-	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = clock_timestamp() - interval '4 s'");
+	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = clock_timestamp() - interval '2 s'");
 	replica_tick(&scene->one);
 	assert_lease(scene, "a", "ended expired");
 }
@@ -290,6 +290,23 @@ static void test_clock__a_step_back_moves_what_is_due_with_it(void **state)
 	assert_true(psql_true(&scene->admin, "select stamped_at <= clock_timestamp() from deploy_gate.service"));
 }
 
+/* Whether a batch leaves the stamp of a moment ago. Later than 500 ms it must not, and a busy machine may take longer. */
+static bool leaves_stamp(struct scene *scene)
+{
+	char stamp[64];
+
+	psql_run(&scene->admin, "update deploy_gate.session set stamped_at = clock_timestamp()");
+	snprintf(stamp, sizeof(stamp), "%s",
+		psql_value(&scene->admin,
+			"update deploy_gate.service set stamped_at = clock_timestamp() returning stamped_at"));
+	replica_tick(&scene->one);
+	assert_true(psql_true(&scene->admin,
+		"select stamped_at = '%s' or stamped_at > '%s'::timestamptz + interval '500 ms' from "
+		"deploy_gate.service",
+		stamp, stamp));
+	return psql_true(&scene->admin, "select stamped_at = '%s' from deploy_gate.service", stamp);
+}
+
 static void test_clock__rows_are_stamped_every_500_ms_at_most(void **state)
 {
 	struct scene *scene = *state;
@@ -297,15 +314,14 @@ static void test_clock__rows_are_stamped_every_500_ms_at_most(void **state)
 
 	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = clock_timestamp() + interval '900 ms'");
 	replica_tick(&scene->one);
-	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = clock_timestamp()");
-	psql_run(&scene->admin, "update deploy_gate.session set stamped_at = clock_timestamp()");
-	snprintf(before, sizeof(before), "%s", psql_value(&scene->admin, "select ctid from deploy_gate.service"));
+	for (int tries = 0; !leaves_stamp(scene); tries++)
+		assert_in_range(tries, 0, 100);
+	snprintf(before, sizeof(before), "%s",
+		psql_value(&scene->admin,
+			"update deploy_gate.service set stamped_at = clock_timestamp() - interval '501 ms'"
+			" returning clock_timestamp()"));
 	replica_tick(&scene->one);
-	assert_value(&scene->admin, before, "select ctid from deploy_gate.service");
-	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = clock_timestamp() - interval '501 ms'");
-	replica_tick(&scene->one);
-	assert_true(psql_true(
-		&scene->admin, "select clock_timestamp() - stamped_at < interval '400 ms' from deploy_gate.service"));
+	assert_true(psql_true(&scene->admin, "select stamped_at >= '%s' from deploy_gate.service", before));
 }
 
 static void test_amend__moves_max_and_cuts_the_expiry(void **state)
