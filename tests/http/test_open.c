@@ -142,12 +142,12 @@ static void test_open__a_grace_keeps_it_shut_behind_the_expiry(void **state)
 {
 	struct stage *stage = *state;
 
-	post(stage, "/v1/gates/open.grace/close", "ttl=50ms&grace=1s&token=" TOKEN("grace"));
+	post(stage, "/v1/gates/open.grace/close", "ttl=50ms&grace=4s&token=" TOKEN("grace"));
 	psql_until(&stage->admin, "select ended_at is not null from deploy_gate.lease where gates = '{open.grace}'");
 	assert_answer(get(stage, "/v1/gates/open.grace/check"), 423, "closed");
 	assert_answer(get(stage, "/v1/gates/open.grace/wait?timeout=20s"), 200, NULL);
 	assert_true(psql_true(&stage->admin,
-		"select freed_at - ended_at >= interval '1 s' from deploy_gate.gate g"
+		"select freed_at - ended_at >= interval '4 s' from deploy_gate.gate g"
 		" join deploy_gate.lease on gates = array[g.name] where name = 'open.grace'"));
 }
 

@@ -196,13 +196,14 @@ static void test_pass__of_a_gate_nobody_knows_is_404_where_they_must_be_known(vo
 static void test_pass__its_lease_is_renewed_amended_and_ends_by_itself(void **state)
 {
 	struct stage *stage = *state;
-	struct ask *pass = post(stage, "/v1/gates/pass.life/pass", "ttl=2s"), *ask;
+	struct ask *pass = post(stage, "/v1/gates/pass.life/pass", "ttl=10m"), *ask;
 	char target[80];
 
 	snprintf(target, sizeof(target), "/v1/leases/%s/renew", ask_text(pass, "id"));
 	ask = post(stage, target, "ttl=3s&token=%s", ask_text(pass, "token"));
 	assert_answer(ask, 200, NULL);
 	assert_number(ask, "ttl_ms", 3000);
+	assert_in_range(ask_number(ask, "expires_in_ms"), 1, 3000);
 	assert_answer(post(stage, target, "token=" TOKEN("somebody")), 409, "not_holder");
 	psql_until(&stage->admin, "select ending = 'expired' from deploy_gate.lease where id = '%s'",
 		ask_text(pass, "id"));

@@ -110,7 +110,7 @@ static void test_simple__the_ttl_counts_from_closed(void **state)
 
 	psql_open(&job, &stage->db, NULL);
 	psql_run(&job, "select pg_advisory_lock_shared(deploy_gate.key('simple.ttl'))");
-	ask = http_begin(&stage->http, &stage->one, "POST /v1/gates/simple.ttl/close", "ttl=500ms&token=" TOKEN("ttl"));
+	ask = http_begin(&stage->http, &stage->one, "POST /v1/gates/simple.ttl/close", "ttl=10s&token=" TOKEN("ttl"));
 	psql_until(&stage->admin,
 		"select created_at < clock_timestamp() - interval '1 s' and drain_until is not null"
 		" from deploy_gate.lease where gates = '{simple.ttl}'");
@@ -119,9 +119,10 @@ static void test_simple__the_ttl_counts_from_closed(void **state)
 	psql_close(&job);
 	http_finish(ask);
 	assert_answer(ask, 201, NULL);
-	assert_true(ask_number(ask, "expires_in_ms") > 300);
-	assert_true(
-		psql_true(&stage->admin, "select expires_at = closed_at + interval '500 ms' from deploy_gate.lease"));
+	assert_in_range(ask_number(ask, "expires_in_ms"), 1, 10000);
+	assert_true(psql_true(&stage->admin,
+		"select expires_at = closed_at + interval '10 s' and closed_at > created_at + interval '1 s' from "
+		"deploy_gate.lease"));
 }
 
 /* The simpler way: to compare expires_at with a clock wherever it is read, or to decide what is due as soon as a batch gets
@@ -129,7 +130,7 @@ static void test_simple__the_ttl_counts_from_closed(void **state)
 static void test_simple__a_renewal_before_the_expiry_was_decided_succeeds(void **state)
 {
 	struct stage *stage = *state;
-	struct ask *window = post(stage, "/v1/gates/simple.late/close", "ttl=1s&token=" TOKEN("late")), *renewal;
+	struct ask *window = post(stage, "/v1/gates/simple.late/close", "ttl=4s&token=" TOKEN("late")), *renewal;
 	char request[128];
 
 	snprintf(request, sizeof(request), "POST /v1/leases/%s/renew", ask_text(window, "id"));
@@ -150,7 +151,7 @@ static void test_simple__a_batch_that_was_held_up_expires_nothing_yet(void **sta
 	struct stage *stage = *state;
 	char released_at[64];
 
-	assert_answer(post(stage, "/v1/gates/simple.behind/close", "ttl=1s"), 201, NULL);
+	assert_answer(post(stage, "/v1/gates/simple.behind/close", "ttl=4s"), 201, NULL);
 	psql_run(&stage->admin, "begin; select from deploy_gate.service for update");
 	psql_until(&stage->admin, "select expires_at < clock_timestamp() - interval '2 s' from deploy_gate.lease");
 	snprintf(released_at, sizeof(released_at), "%s", psql_value(&stage->admin, "select clock_timestamp()"));
@@ -213,6 +214,8 @@ static void test_simple__the_first_replica_back_does_not_take_everything(void **
 	server_release(&stage->two);
 	psql_until(&stage->admin, "select stamped_at < clock_timestamp() - interval '6 s' from deploy_gate.service");
 	server_start(&stage->two, stage->db.conninfo, "two", NULL);
+	/* However long the other takes to start, it comes within those 3 s. */
+	psql_run(&stage->admin, "update deploy_gate.service set serving_since = clock_timestamp() + interval '1 min'");
 	server_start(&stage->one, stage->db.conninfo, "one", NULL);
 	psql_until(&stage->admin, "select locked from deploy_gate.lease where id = '%s'", ask_text(window, "id"));
 	assert_string_equal(psql_value(&stage->admin,
@@ -244,7 +247,7 @@ static void test_simple__a_hint_during_a_question_is_not_lost(void **state)
 		answered_ns = open->came_ns;
 		http_finish(wait);
 		assert_answer(wait, 200, NULL);
-		assert_true(wait->came_ns - answered_ns < 1000000000);
+		assert_true(wait->came_ns - answered_ns < 10000000000);
 		http_forget(&stage->http);
 	}
 }

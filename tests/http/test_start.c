@@ -190,7 +190,7 @@ static void test_start__settings_are_pinned_whatever_role_and_database_say(void 
 		psql_run(&stage.admin, "alter role current_user in database %s set %s", stage.db.name, *setting);
 	server_start(&stage.one, stage.db.conninfo, "one", NULL);
 	http_init(&stage.http);
-	assert_answer(post(&stage, "/v1/gates/pinned/close", "ttl=300ms&token=" TOKEN("pinned")), 201, NULL);
+	assert_answer(post(&stage, "/v1/gates/pinned/close", "ttl=4s&token=" TOKEN("pinned")), 201, NULL);
 	assert_answer(get(&stage, "/v1/gates/pinned/check"), 423, "closed");
 	assert_answer(get(&stage, "/v1/gates/pinned/wait?timeout=30s"), 200, NULL);
 	assert_answer(get(&stage, "/v1/events?gate=pinned"), 200, NULL);
