@@ -327,7 +327,7 @@ static void await_ready(struct stage *stage, const struct server *server)
 static void test_crash__of_postgresql_with_passes_inside(void **state)
 {
 	struct stage stage = { 0 };
-	struct cluster cluster;
+	struct cluster cluster = { 0 };
 	struct ask *pass, *drain;
 
 	(void)state;
