@@ -216,6 +216,7 @@ static void test_abandoned__a_pass_whose_answer_found_nobody_ends_after_15_s(voi
 static void test_dead_replica__its_passes_are_guarded_by_another(void **state)
 {
 	struct scene *scene = *state;
+	int pid = scene->two.psql.pid;
 
 	assert_pass("made", &scene->two, "a", "g.x", "{}");
 	psql_close(&scene->two.psql);
@@ -223,7 +224,7 @@ static void test_dead_replica__its_passes_are_guarded_by_another(void **state)
 		"update deploy_gate.session set stamped_at = stamped_at - interval '4 s' where number = %lld",
 		scene->two.number);
 	psql_run(&scene->admin, "update deploy_gate.service set serving_since = serving_since - interval '4 s'");
-	psql_until(&scene->admin, "select count(*) = 0 from pg_stat_activity where pid = %d", scene->two.psql.pid);
+	psql_until(&scene->admin, "select count(*) = 0 from pg_stat_activity where pid = %d", pid);
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside");
 	assert_locks(scene, &scene->one, "g shared, g.x shared");
