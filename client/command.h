@@ -47,6 +47,7 @@ int cmd_explain(struct client *);
 int cmd_gate(struct client *);
 int cmd_history(struct client *);
 int cmd_open(struct client *);
+int cmd_reap(struct client *);
 int cmd_reason(struct client *);
 int cmd_renew(struct client *);
 int cmd_run(struct client *);

@@ -154,6 +154,22 @@ static const struct option_row gate_rows[] = {
 	HOLDER,
 };
 
+static const struct option_row reap_rows[] = {
+	{ .name = "older-than", .argument = "DURATION", .type = OPTION_LIFE, MEMBER(older_than_ms),
+	  .help = "what was made longer ago than that" },
+	{ .name = "all", .type = OPTION_FLAG, MEMBER(all), .help = "everything, however young" },
+	{ .name = "kind", .argument = "window|pass", .type = OPTION_CHOICE, MEMBER(kind),
+	  .help = "only what deploys hold, or only what jobs hold" },
+	{ .name = "gates", .argument = "GATES", .type = OPTION_TEXT, MEMBER(gates),
+	  .help = "only over these gates and what is below them" },
+	REASON("why, which is recorded; must be said"),
+	HOLDER,
+};
+
+static const char reap_note[] =
+	"Ends windows and passes, the oldest first, and prints what it ended; their holders are told that they lost it. Deploys\n"
+	"that stand in line stay there, and what crashed stays shut: `open GATE --force --reason WHY` opens that.\n";
+
 static const char gate_note[] =
 	"Without options shows them. --limit and --gap are the gate's, the rest is what a close has that says nothing else.\n"
 	"What is not named stays as it is. A gate whose settings were changed is known.\n";
@@ -191,6 +207,8 @@ const struct command commands[] = {
 	{ "explain", "GATE", "why it is shut, who waits, who can open it, with which command", 1, 1, false, REACH_SHORT,
 	  { NULL, 0 }, cmd_explain, NULL },
 	{ "gate", "GATE", "show or change its settings", 1, 1, false, REACH_NORMAL, TABLE(gate_rows), cmd_gate, gate_note },
+	{ "reap", "", "end what is too old, or all there is", 0, 0, false, REACH_NORMAL, TABLE(reap_rows), cmd_reap,
+	  reap_note },
 	{ NULL, NULL, NULL, 0, 0, false, REACH_NORMAL, { NULL, 0 }, NULL, NULL },
 };
 

@@ -24,6 +24,7 @@ void options_init(struct options *options)
 		.grace_ms = -1,
 		.gap_ms = -1,
 		.kill_after_ms = -1,
+		.older_than_ms = -1,
 	};
 }
 

@@ -13,12 +13,12 @@ enum { ARGUMENTS_MAX = 2 };
 
 /* What was asked for. Texts point into argv or are string literals. Absent: NULL, false, or -1. */
 struct options {
-	bool help, version, json, quiet, verbose, plain_http, require_known, force, failed, reset;
+	bool help, version, json, quiet, verbose, plain_http, require_known, force, failed, reset, all;
 	const char *url, *access_token_file, *token_file;
-	const char *holder, *job, *reason, *release, *link, *kind;
+	const char *holder, *job, *reason, *release, *link, *kind, *gates;
 	const char *on_drain, *on_expiry, *on_failure, *on_silence, *on_unreachable, *on_close, *on_lost;
 	int64_t exit_code, limit, tries, while_pid;
-	int64_t reach_ms, wait_ms, ttl_ms, max_ms, drain_ms, grace_ms, gap_ms, kill_after_ms;
+	int64_t reach_ms, wait_ms, ttl_ms, max_ms, drain_ms, grace_ms, gap_ms, kill_after_ms, older_than_ms;
 	const char *argument[ARGUMENTS_MAX];
 	unsigned argument_count;
 	char **command; /* what stands behind "--", or NULL; ended by NULL */

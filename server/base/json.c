@@ -9,6 +9,7 @@
 
 #include "base/die.h"
 #include "base/json_scan.h"
+#include "base/names.h"
 
 enum { DEPTH_MAX = 16, MEMBERS_MAX = 1024, PATH_MAX_BYTES = 512 };
 
@@ -80,6 +81,14 @@ void json_add_bool(cJSON *object, const char *name, int truth)
 void json_add_raw(cJSON *object, const char *name, const char *json)
 {
 	or_die(cJSON_AddRawToObject(object, name, json));
+}
+
+void json_add_gates(cJSON *object, const char *name, const struct gates *gates)
+{
+	cJSON *list = or_die(cJSON_AddArrayToObject(object, name));
+
+	for (unsigned i = 0; i < gates->count; i++)
+		cJSON_AddItemToArray(list, or_die(cJSON_CreateString(gates_name(gates, i))));
 }
 
 /* The member at a dotted path, or NULL. */

@@ -8,6 +8,7 @@
 #include "outcome.h"
 
 struct cJSON;
+struct gates;
 
 /* Parses exactly one value of size bytes, at most 16 deep: no doubled names, no \u0000, no bytes behind it, valid UTF-8.
  * The result is the caller's (cJSON_Delete). OUTCOME_BAD_REQUEST says what is wrong and where. */
@@ -18,6 +19,7 @@ void json_add_text(struct cJSON *object, const char *name, const char *text);
 void json_add_number(struct cJSON *object, const char *name, int64_t number);
 void json_add_bool(struct cJSON *object, const char *name, int truth);
 void json_add_raw(struct cJSON *object, const char *name, const char *json);
+void json_add_gates(struct cJSON *object, const char *name, const struct gates *);
 
 /* The text of a member, or NULL; the number of a member, or fallback. Names match exactly; dotted paths descend. */
 const char *json_text(const struct cJSON *, const char *path);

@@ -43,6 +43,7 @@ static const struct {
 	[CHANGE_AMEND] = { "change_amend", false, TURN_AS_IT_COMES },
 	[CHANGE_SETTINGS] = { "change_settings", false, TURN_AS_IT_COMES },
 	[CHANGE_FORGET_SETTINGS] = { "change_forget_settings", false, TURN_AS_IT_COMES },
+	[CHANGE_REAP] = { "change_reap", true, TURN_AS_IT_COMES },
 	[CHANGE_RENEW_ATTACHED] = { "change_renew_attached", false, TURN_FIRST },
 	[CHANGE_DETACH] = { "change_detach", false, TURN_AS_IT_COMES },
 	[CHANGE_UNCLAIM] = { "change_unclaim", false, TURN_AS_IT_COMES },
@@ -188,6 +189,8 @@ void keeper_change(struct keeper *k, struct call *call, enum change_kind kind, c
 		attached_start(k, call, request);
 	else if (kind == CHANGE_PASS)
 		passing_start(k, call, request);
+	else if (kind == CHANGE_REAP)
+		reaping_start(k, call, request);
 	else
 		change_start(k, call, kind, request);
 }

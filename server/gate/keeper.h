@@ -61,6 +61,8 @@ enum change_kind {
 	CHANGE_AMEND,		/* id digest (absent: as admin) reason url max_ms: OK, NOT_FOUND, NOT_HOLDER, GONE */
 	CHANGE_SETTINGS,	/* gate limit gap_ms ttl_ms max_ms drain_ms on_drain on_expiry grace_ms, reason by: OK */
 	CHANGE_FORGET_SETTINGS,	/* gate, reason by: OK */
+	CHANGE_REAP,		/* kind gates older_than_ms (absent: all) reason by: OK {"leases": […]}, those that it ended, oldest
+				 * first; once PostgreSQL goes out of reach UNAVAILABLE, and some may have been ended already */
 	/* From here on the keeper's own, never asked from outside. */
 	CHANGE_RENEW_ATTACHED,
 	CHANGE_DETACH,

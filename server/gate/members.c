@@ -18,7 +18,7 @@ static const char *const locks_statements[] = { "register_locks", "held_locks", 
 	"change_close", "change_closes", "change_pass", "change_open", "change_opens", "change_force_open",
 	"change_renew", "change_release", "change_amend", "change_settings", "change_forget_settings", "change_attach",
 	"change_renew_attached", "change_detach", "change_unclaim", "change_tick", "change_jobs_wait", "change_leave",
-	"change_forget", NULL };
+	"change_forget", "change_reap", NULL };
 static const char *const reads_statements[] = { "register_helper", "snapshot", "outsiders", "read_gates", "read_gate",
 	"read_lease", "read_attach", "read_events", "read_replicas", "read_settings", "clear_way", NULL };
 static const char *const listen_statements[] = { "register_helper", "listen", NULL };

@@ -145,6 +145,9 @@ char *jobs_report(const struct keeper *);
 /* passing: the tasks behind CHANGE_PASS; request is taken. */
 void passing_start(struct keeper *, struct call *, char *request);
 
+/* reaping: the tasks behind CHANGE_REAP; request is taken. */
+void reaping_start(struct keeper *, struct call *, char *request);
+
 /* membership: the three sessions. */
 void members_init(struct keeper *);
 void members_start(struct keeper *);

@@ -137,7 +137,6 @@ static enum outcome fill_capture(struct request *request, cJSON *object, struct 
 	bool many = strstr(pattern, "{gates}") != NULL, one = strstr(pattern, "{gate}") != NULL;
 	struct gates *gates;
 	enum outcome outcome;
-	cJSON *list;
 
 	if (strstr(pattern, "{id}")) {
 		static const struct param id[] = { { "id", PARAM_ID, "id", 0, 0, 0, NULL }, { 0 } };
@@ -156,9 +155,8 @@ static enum outcome fill_capture(struct request *request, cJSON *object, struct 
 		outcome = fault_set(fault, OUTCOME_BAD_REQUEST, "one gate at a time, please: this route takes no list");
 	else if (one)
 		json_add_text(object, "gate", gates_name(gates, 0));
-	list = many ? or_die(cJSON_AddArrayToObject(object, "gates")) : NULL;
-	for (unsigned i = 0; many && i < gates->count; i++)
-		cJSON_AddItemToArray(list, or_die(cJSON_CreateString(gates_name(gates, i))));
+	if (many)
+		json_add_gates(object, "gates", gates);
 	free(gates);
 	return outcome;
 }
@@ -320,6 +318,25 @@ enum outcome call_settings(struct request *request, struct fault *fault)
 		return hand_change(request, object, STAY_SHORT, fault);
 	cJSON_Delete(object);
 	return outcome;
+}
+
+/* Everything is never meant by saying nothing. */
+enum outcome call_reap(struct request *request, struct fault *fault)
+{
+	enum outcome outcome;
+	cJSON *object;
+	bool all;
+
+	outcome = make_object(request, &object, fault);
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	all = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "all"));
+	if (all != (json_number(object, "older_than_ms", -1) < 0)) {
+		cJSON_Delete(object);
+		return fault_set(
+			fault, OUTCOME_BAD_REQUEST, "older_than or all=true: say one of them, for what is to be ended");
+	}
+	return hand_change(request, object, STAY_SHORT, fault);
 }
 
 enum outcome call_change(struct request *request, struct fault *fault)

@@ -13,6 +13,7 @@ MUST_CHECK enum outcome call_close(struct request *, struct fault *);
 MUST_CHECK enum outcome call_pass(struct request *, struct fault *);
 MUST_CHECK enum outcome call_attach(struct request *, struct fault *);
 MUST_CHECK enum outcome call_settings(struct request *, struct fault *);
+MUST_CHECK enum outcome call_reap(struct request *, struct fault *);
 MUST_CHECK enum outcome call_change(struct request *, struct fault *);
 MUST_CHECK enum outcome call_read(struct request *, struct fault *);
 MUST_CHECK enum outcome call_health(struct request *, struct fault *);

@@ -241,6 +241,18 @@ static enum outcome fill_gate(const struct param *row, const char *value, cJSON 
 	return outcome;
 }
 
+static enum outcome fill_gates(const struct param *row, const char *value, cJSON *object, struct fault *fault)
+{
+	struct gates *gates;
+	enum outcome outcome = gates_parse(value, &gates, fault);
+
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	json_add_gates(object, row->key, gates);
+	free(gates);
+	return OUTCOME_OK;
+}
+
 static enum outcome fill_bool(const struct param *row, const char *value, cJSON *object, struct fault *fault)
 {
 	int truth = strcmp(value, "true") == 0;
@@ -310,6 +322,7 @@ static enum outcome fill(const struct param *row, const char *value, cJSON *obje
 		[PARAM_TOKEN] = fill_token,
 		[PARAM_DURATION] = fill_duration,
 		[PARAM_GATE] = fill_gate,
+		[PARAM_GATES] = fill_gates,
 		[PARAM_BOOL] = fill_bool,
 		[PARAM_NUMBER] = fill_number,
 		[PARAM_TIME] = fill_time,

@@ -15,6 +15,7 @@ enum param_type {
 	PARAM_TOKEN,			/* becomes its digest */
 	PARAM_DURATION,			/* becomes milliseconds */
 	PARAM_GATE,
+	PARAM_GATES,			/* by commas; becomes a list */
 	PARAM_BOOL,
 	PARAM_NUMBER,
 	PARAM_TIME,			/* RFC 3339 */

@@ -78,6 +78,12 @@ static const struct param forget_settings_params[] = { { "holder", PARAM_TEXT, "
 static const struct param gates_params[] = { { "prefix", PARAM_TEXT, "prefix", 0, 0, 0, NULL },
 	{ "after", PARAM_TEXT, "after", 0, 0, 0, NULL }, LIMIT, END };
 
+static const struct param reap_params[] = { { "kind", PARAM_WORD, "kind", 0, 0, 0, "window|pass" },
+	{ "gates", PARAM_GATES, "gates", 0, 0, 0, NULL },
+	{ "older_than", PARAM_DURATION, "older_than_ms", 0, 0, 0, NULL }, { "all", PARAM_BOOL, "all", 0, 0, 0, NULL },
+	{ "reason", PARAM_TEXT, "reason", PARAM_REQUIRED, 0, 0, NULL }, { "holder", PARAM_TEXT, "by", 0, 0, 0, NULL },
+	END };
+
 static const struct param events_params[] = { { "gate", PARAM_GATE, "gate", 0, 0, 0, NULL },
 	{ "kind", PARAM_WORD, "kind", 0, 0, 0, EVENT_KINDS }, { "since", PARAM_TIME, "since", 0, 0, 0, NULL },
 	{ "until", PARAM_TIME, "until", 0, 0, 0, NULL }, { "after", PARAM_NUMBER, "after", 0, 0, INT64_MAX, NULL },
@@ -107,6 +113,7 @@ const struct route routes[] = {
 	{ "POST", "/v1/leases/{id}/renew", renew_params, call_change, CHANGE_RENEW, true, NULL, NO_LEASE },
 	{ "POST", "/v1/leases/{id}/release", release_params, call_change, CHANGE_RELEASE, true, NULL, NO_LEASE },
 	{ "GET", "/v1/leases/{id}/attach", attach_params, call_attach, CHANGE_ATTACH, true, NULL, NO_LEASE },
+	{ "POST", "/v1/reap", reap_params, call_reap, CHANGE_REAP, true, NULL, NULL },
 	{ "GET", "/v1/events", events_params, call_read, READ_EVENTS, false, NULL, NULL },
 	{ "GET", "/v1/replicas", no_params, call_read, READ_REPLICAS, false, NULL, NULL },
 	{ "GET", "/healthz", no_params, call_health, 0, false, NULL, NULL },

@@ -31,6 +31,7 @@ static void test_routes__each_request_finds_its_row(void **state)
 		{ "POST", "/v1/leases/0a/release", "/v1/leases/{id}/release", "0a" },
 		{ "GET", "/v1/leases/0a/attach", "/v1/leases/{id}/attach", "0a" },
 		{ "GET", "/v1/events", "/v1/events", "" },
+		{ "POST", "/v1/reap", "/v1/reap", "" },
 		{ "GET", "/v1/replicas", "/v1/replicas", "" },
 		{ "GET", "/healthz", "/healthz", "" },
 		{ "GET", "/readyz", "/readyz", "" },

@@ -1,0 +1,1 @@
+select outcome, body from deploy_gate.change_reap(:'request'::jsonb)
