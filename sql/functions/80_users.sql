@@ -66,13 +66,14 @@ begin
 			tries := tries + 1;
 		end if;
 	end loop;
-	-- No cancel may part the locks from the success: one that comes when they are had drops them. Behind RETURN none comes. A
-	-- cancel can come as two signals, the second of which would end what the first began: hence the outer block.
+	-- No cancel may part the locks from the success: one that comes when they are had drops them. Behind RETURN none comes, but
+	-- one does behind a CALL, even the last, so that enter and this cannot share their end. A cancel can come as two signals, the
+	-- second of which would end what the first began: hence the outer block.
 	own := deploy_gate.key(gate);
 	above := deploy_gate.keys_shared_by_deploy(gate);
 	begin
 		begin
-			perform deploy_gate.show_reason(reason);
+			perform deploy_gate.show_deploy(gate, reason);
 			select deploy_gate.keep(own, above, true) into closed;
 			return;
 		exception when query_canceled then
@@ -86,8 +87,8 @@ begin
 end $$;
 comment on procedure deploy_gate.close_here(text, text, interval) is
 	'Closes the gate for as long as this session lives, or until open_here; waits for windows, jobs and plain sessions that
-hold its lock; 55P03 at the timeout, holding nothing. A statement of its own, with autocommit on: else 2D000. The reason
-stands in application_name meanwhile. Done twice, it wants two open_here. Not through a pooler that shares sessions';
+hold its lock; 55P03 at the timeout, holding nothing. A statement of its own, with autocommit on: else 2D000. Gate and reason
+stand in application_name meanwhile. Done twice, it wants two open_here. Not through a pooler that shares sessions';
 
 create or replace function deploy_gate.open_here(gate text) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, deploy_gate, pg_temp as $$
@@ -98,7 +99,7 @@ begin
 		raise warning 'deploy-gate: this session has not closed %', gate;
 		return false;
 	end if;
-	if starts_with(current_setting('application_name'), 'deploy-gate: ') then
+	if deploy_gate.told_gate(current_setting('application_name')) = gate then
 		perform set_config('application_name', current_setting('deploy_gate.application_name', true), false);
 	end if;
 	perform pg_notify('deploy_gate', gate);

@@ -154,17 +154,27 @@ language sql volatile as $$
 			pg_advisory_unlock_shared(above[2]), pg_advisory_unlock_shared(above[1])] is not null
 $$;
 
--- The reason of a deploy stands in application_name, for all to see.
-create or replace function deploy_gate.show_reason(reason text) returns void
+-- A deploy shows its gate and its reason in application_name: 'deploy-gate: a.b: a migration', cut off at 63 bytes. Nothing else
+-- tells for sure which gate it is whose lock a session holds, for a key does not say of which name it was made.
+create or replace function deploy_gate.show_deploy(gate text, reason text) returns void
 language plpgsql volatile as $$
 begin
-	if reason <> '' then
-		if not starts_with(current_setting('application_name'), 'deploy-gate: ') then
-			perform set_config('deploy_gate.application_name', current_setting('application_name'), false);
-		end if;
-		perform set_config('application_name', 'deploy-gate: ' || reason, false);
+	if current_setting('application_name') !~ '^deploy-gate: ' then
+		perform set_config('deploy_gate.application_name', current_setting('application_name'), false);
 	end if;
+	perform set_config('application_name', concat_ws(' ', 'deploy-gate:', gate || ':', nullif(reason, '')), false);
 end $$;
+
+-- The gate that an application_name tells, and the reason; null for none.
+create or replace function deploy_gate.told_gate(application_name text) returns text
+language sql immutable as $$
+	select substring(application_name from '^deploy-gate: ([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){0,7}):')
+$$;
+
+create or replace function deploy_gate.told_reason(application_name text) returns text
+language sql immutable as $$
+	select substring(application_name from '^deploy-gate: [A-Za-z0-9_.-]+: (.+)')
+$$;
 
 -- Has the server look whether the client is still there, idle or not, so that a lost one frees the gate in seconds.
 create or replace function deploy_gate.notice_lost_client() returns void

@@ -1,13 +1,26 @@
 -- Views for people. What is in them comes from functions of the owner, because nobody else may read the tables or see which
 -- backends are the service's.
 
--- Every gate with a row or a place in the queue, and all above them.
+-- The gates that sessions in close_here say they have closed, and whose locks they do have.
+create or replace function deploy_gate.gates_closed_here() returns table (gate text)
+language sql volatile as $$
+	select told.gate
+	from pg_stat_activity a cross join lateral (select deploy_gate.told_gate(a.application_name)) told (gate)
+	join pg_locks l on l.pid = a.pid and l.locktype = 'advisory' and l.objsubid = 1 and l.mode = 'ExclusiveLock' and l.granted
+		and (l.classid::bigint << 32) | l.objid::bigint = deploy_gate.prefixed_key('deploy_gate:', told.gate)
+	where told.gate is not null and a.datname = current_database()
+$$;
+
+-- Every gate with a row or a place in the queue, or closed by close_here, and all above them.
 create or replace function deploy_gate.known_gates() returns table (gate text, key bigint)
-language sql stable as $$
+language sql volatile as $$
 	select p, deploy_gate.key(p)
 	from (
 		select distinct p collate "C" as p
-		from (select name from deploy_gate.gate union select lg.gate from deploy_gate.lease_gate lg) known (gate),
+		from (
+			select name from deploy_gate.gate
+			union select lg.gate from deploy_gate.lease_gate lg
+			union select h.gate from deploy_gate.gates_closed_here() h) known (gate),
 			unnest(deploy_gate.path(known.gate)) p) paths
 $$;
 
@@ -36,7 +49,7 @@ language sql volatile security definer set search_path = pg_catalog, deploy_gate
 	select k.gate,
 		case when w.id is not null then deploy_gate.shut_state(w) when o.pid is not null then 'closed' else 'open' end,
 		case when w.id is not null then w.holder else o.user end,
-		case when w.id is not null then w.reason else substring(o.application_name from '^deploy-gate: (.*)') end,
+		case when w.id is not null then w.reason else deploy_gate.told_reason(o.application_name) end,
 		coalesce(w.ended_at, w.closed_at, w.created_at),
 		case when w.ended_at is null then w.expires_at else w.opens_at end,
 		coalesce(w.fence, g.fence), k.key, o.pid, o.application_name
@@ -52,10 +65,13 @@ $$;
 
 create or replace view deploy_gate.status as select * from deploy_gate.status_of_gates();
 comment on view deploy_gate.status is
-	'Every known gate and how it stands. pid and application_name: a plain SQL session that holds it, or waits to';
+	'Every known gate and how it stands. pid and application_name: a plain SQL session that holds it, or waits to. Known are the
+gates that the service ever closed or declared, and those that close_here shuts, for as long as application_name says so. What
+pg_advisory_lock alone holds is not here unless it is known otherwise: a key does not tell of which name it was made';
 comment on column deploy_gate.status.since is 'Since when it is shut by the service; null where it is open or a plain SQL session holds it';
 comment on column deploy_gate.status.fence is 'Fence of the window that shuts the gate, else of the last one over it';
 
 create or replace view deploy_gate.locks as select * from deploy_gate.locks_on_gates();
-comment on view deploy_gate.locks is 'Each advisory lock on a known gate or one above it, by whom, in which mode';
+comment on view deploy_gate.locks is
+	'Each advisory lock on a known gate, as in status, or one above it, by whom, in which mode';
 comment on column deploy_gate.locks.ours is 'Whether the session is one of the service''s';

@@ -12,7 +12,7 @@ grant execute on procedure deploy_gate.wait_open(text, interval), deploy_gate.cl
 grant execute on function deploy_gate.deadline(interval), deploy_gate.pause(integer, timestamptz),
 	deploy_gate.give_up(text, timestamptz, boolean), deploy_gate.tell_client(text, timestamptz, boolean),
 	deploy_gate.notice_lost_client(), deploy_gate.try_close(text, timestamptz, timestamptz), deploy_gate.try_enter(text),
-	deploy_gate.keys_above(text), deploy_gate.keys_shared_by_deploy(text), deploy_gate.show_reason(text),
+	deploy_gate.keys_above(text), deploy_gate.keys_shared_by_deploy(text), deploy_gate.show_deploy(text, text),
 	deploy_gate.keep(bigint, bigint[], boolean), deploy_gate.locks_on_gates(), deploy_gate.status_of_gates() to public;
 
 grant select on deploy_gate.status, deploy_gate.locks to public;

@@ -273,6 +273,26 @@ static void test_close_here__the_reason_is_there_for_all_to_see(void **state)
 	assert_value(&scene->ann, "ann", "show application_name");
 }
 
+/* A key does not tell its name; what a session says of itself is believed where it has the lock. */
+static void test_close_here__shows_a_gate_that_nobody_knew(void **state)
+{
+	struct scene *scene = *state;
+
+	psql_run(&scene->ann, "call deploy_gate.close_here('a.b', '', '1 s')");
+	psql_run(&scene->ann, "call deploy_gate.close_here('c', 'also: this', '1 s')");
+	psql_run(&scene->ann, "select deploy_gate.open_here('a.b')");
+	psql_run(&scene->bob, "call deploy_gate.close_here('a.b', '', '1 s')");
+	psql_run(&scene->eve, "set application_name = 'deploy-gate: x: not so'");
+	assert_value(&scene->eve, "a open , a.b closed , c closed also: this",
+		"select string_agg(concat(gate, ' ', state, ' ', reason), ', ' order by gate) from deploy_gate.status");
+	assert_value(&scene->eve, "a shared, a.b exclusive, c exclusive",
+		"select string_agg(concat(gate, ' ', mode), ', ' order by gate) from deploy_gate.locks");
+	psql_run(&scene->ann, "select deploy_gate.open_here('c')");
+	assert_value(&scene->ann, "ann", "show application_name");
+	psql_close(&scene->bob);
+	psql_until(&scene->admin, "select not exists (select from deploy_gate.status)");
+}
+
 static void test_open_here__without_a_close_drops_nothing(void **state)
 {
 	struct scene *scene = *state;
@@ -324,6 +344,7 @@ int main(void)
 		SCENE_TEST(test_close_here__a_client_that_vanishes_while_waiting_leaves_the_queue),
 		SCENE_TEST(test_close_here__has_the_server_look_after_the_client),
 		SCENE_TEST(test_close_here__the_reason_is_there_for_all_to_see),
+		SCENE_TEST(test_close_here__shows_a_gate_that_nobody_knew),
 		SCENE_TEST(test_open_here__without_a_close_drops_nothing),
 		SCENE_TEST(test_open_here__undoes_one_close_each),
 		SCENE_TEST(test_open_here__tells_the_service),

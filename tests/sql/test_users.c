@@ -325,7 +325,7 @@ static void test_users__may_do_nothing_else(void **state)
 
 	assert_value(&scene->admin,
 		"assert_fence close_here deadline enter give_up is_open keep key keys_above keys_shared_by_deploy leave"
-		" locks_on_gates notice_lost_client open_here pause prefixed_key show_reason status_of_gates "
+		" locks_on_gates notice_lost_client open_here pause prefixed_key show_deploy status_of_gates "
 		"tell_client try_close"
 		" try_enter wait_open",
 		"select string_agg(proname, ' ' order by proname) from pg_proc"
