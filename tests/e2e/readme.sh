@@ -67,7 +67,7 @@ expect_to_wait() {
 
 expect_job_after_opening() {
 	expect "$(wc -l <journal)" -eq 1
-	holds "$(at job) >= $opened && $(at job) < $opened + 3"
+	holds "$(at job) >= $opened && $(at job) < $opened + 15"
 }
 
 test_readme__each_recipe_is_run() {

@@ -38,7 +38,7 @@ static void test_attached__a_lease_lives_as_long_as_its_wrapper_and_little_longe
 	kill(run.pid, SIGKILL);
 	assert_int_equal(waitpid(run.pid, &status, 0), run.pid);
 	assert_int_equal(check(*state, "killed"), 1);
-	assert_int_equal(run_words(*state, &waiter, WORDS("-q", "wait", "killed", "--wait", "18s")), 0);
+	assert_int_equal(run_words(*state, &waiter, WORDS("-q", "wait", "killed", "--wait", "50s")), 0);
 	run_await(&run, "got TERM\n");
 }
 
@@ -47,7 +47,7 @@ static void test_attached__the_pass_of_a_killed_wrapper_keeps_nobody_waiting_for
 	struct run run, deploy;
 	int status;
 
-	run_start(*state, &run, WORDS("run", "killed.job", "--ttl", "3s", "--", SELF, "record", "TERM"));
+	run_start(*state, &run, WORDS("run", "killed.job", "--ttl", "6s", "--", SELF, "record", "TERM"));
 	run_await(&run, "ready\n");
 	kill(run.pid, SIGKILL);
 	assert_int_equal(waitpid(run.pid, &status, 0), run.pid);
@@ -61,7 +61,7 @@ static void test_attached__a_deploy_ends_before_the_max_of_its_lease(void **stat
 	struct run run;
 
 	assert_int_equal(run_words(*state, &run,
-				 WORDS("deploy", "long", "--max", "4s", "--ttl", "3s", "--", SELF, "record", "TERM")),
+				 WORDS("deploy", "long", "--max", "8s", "--ttl", "6s", "--", SELF, "record", "TERM")),
 		76);
 	assert_contains(run.output, "got TERM\n");
 	assert_contains(run.output, "exit 76 (lost): the lease has reached its max");
@@ -72,10 +72,10 @@ static void test_attached__a_wrapper_that_stood_still_ends_its_command(void **st
 {
 	struct run run;
 
-	run_start(*state, &run, WORDS("deploy", "stood", "--ttl", "3s", "--", SELF, "record", "TERM"));
+	run_start(*state, &run, WORDS("deploy", "stood", "--ttl", "6s", "--", SELF, "record", "TERM"));
 	run_await(&run, "ready\n");
 	kill(run.pid, SIGSTOP);
-	pass_time(4500);
+	pass_time(7500);
 	kill(run.pid, SIGCONT);
 	assert_int_equal(run_finish(&run), 76);
 	assert_contains(run.output, "exit 76 (lost): ");
@@ -139,9 +139,9 @@ static void begin_at(const struct world *world, struct way *way)
 	server_start(&way->server, world->db.conninfo, way->gate, NULL);
 	snprintf(urls, sizeof(urls), "%s,unix:%s", way->server.url, world->socket);
 	run_start(world, &way->runs[0],
-		WORDS("deploy", way->gate, "--ttl", "8s", "--url", urls, "--", SELF, "record", "QUIT"));
+		WORDS("deploy", way->gate, "--ttl", "15s", "--url", urls, "--", SELF, "record", "QUIT"));
 	run_start(world, &way->runs[1],
-		WORDS("run", way->job, "--ttl", "8s", "--url", urls, "--", SELF, "record", "QUIT"));
+		WORDS("run", way->job, "--ttl", "15s", "--url", urls, "--", SELF, "record", "QUIT"));
 	for (size_t i = 0; i < COUNT(way->runs); i++)
 		run_await(&way->runs[i], "ready\n");
 }
@@ -158,7 +158,7 @@ static void test_attached__another_server_takes_over(void **state)
 		begin_at(*state, &ways[i]);
 	for (size_t i = 0; i < COUNT(ways); i++)
 		server_signal(&ways[i].server, ways[i].signal);
-	pass_time(9500);
+	pass_time(16500);
 	for (size_t i = 0; i < COUNT(ways); i++) {
 		assert_int_equal(check(*state, ways[i].gate), 1);
 		for (size_t j = 0; j < COUNT(ways[i].runs); j++) {
@@ -189,12 +189,12 @@ static void test_attached__an_outage_longer_than_the_ttl(void **state)
 
 	for (size_t i = 0; i < COUNT(outages); i++) {
 		run_start(world, &runs[i],
-			WORDS(outages[i].command, outages[i].gate, "--ttl", "4s", "--on-silence", outages[i].on_silence,
+			WORDS(outages[i].command, outages[i].gate, "--ttl", "8s", "--on-silence", outages[i].on_silence,
 				"--", SELF, "record", outages[i].code == 76 ? "TERM" : "QUIT"));
 		run_await(&runs[i], "ready\n");
 	}
 	kill(world->server, SIGSTOP);
-	pass_time(7500);
+	pass_time(11500);
 	kill(world->server, SIGCONT);
 	for (size_t i = 0; i < COUNT(outages); i++) {
 		run_await(&runs[i], outages[i].said);
@@ -209,8 +209,8 @@ static const struct departed {
 	const char *command, *gate;
 	int64_t most_ms;
 } departed[] = {
-	{ "run", "job.departed", 9000 },
-	{ "deploy", "departed", 18000 },
+	{ "run", "job.departed", 30000 },
+	{ "deploy", "departed", 30000 },
 };
 
 /* What lapses by itself is not worth the whole reach, which for run is all of --wait. */

@@ -41,7 +41,7 @@ static void close_while(const struct world *world, const char *gate, pid_t pid, 
 	snprintf(number, sizeof(number), "%d", pid);
 	assert_int_equal(
 		run_words(world, &run,
-			WORDS("-q", "close", gate, "--while-pid", number, "--ttl", "3s", "--on-lost", on_lost)),
+			WORDS("-q", "close", gate, "--while-pid", number, "--ttl", "6s", "--on-lost", on_lost)),
 		0);
 	assert_int_equal(strlen(run.output), TOKEN_MADE_LEN + 1);
 }
@@ -65,7 +65,7 @@ static void await_follower(void)
 
 static void test_while_pid__the_gate_is_closed_as_long_as_the_process_lives(void **state)
 {
-	const struct timespec longer = { .tv_sec = 4 };
+	const struct timespec longer = { .tv_sec = 7 };
 	pid_t pid = begin_process();
 
 	close_while(*state, "w", pid, "stop");
@@ -73,7 +73,7 @@ static void test_while_pid__the_gate_is_closed_as_long_as_the_process_lives(void
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &longer, NULL);
 	assert_int_equal(command(*state, WORDS("check", "-q", "w")), 1);
 	end_process(pid);
-	assert_int_equal(command(*state, WORDS("-q", "wait", "w", "--wait", "15s")), 0);
+	assert_int_equal(command(*state, WORDS("-q", "wait", "w", "--wait", "50s")), 0);
 	await_follower();
 	assert_int_equal(command(*state, WORDS("open", "w")), 64);
 }

@@ -117,13 +117,20 @@ static void test_race__an_old_token_never_opens_the_next_window(void **state)
 	}
 }
 
-/* Those who came first get in first, at whichever server they stand. */
+/* Those who came first get in first, at whichever server they stand. A ticket that does not ask within 1 s is passed over, and a
+ * busy machine may take longer: here a minute. */
 static void test_race__first_come_first_served_over_both_servers(void **state)
 {
 	struct stage *stage = *state;
 	struct ask *asks[RIVALS];
 	char body[RIVALS][96], token[RIVALS][64];
 
+	psql_run(&stage->admin,
+		"create function public.free_later() returns trigger language plpgsql as $$"
+		" begin new.freed_at = new.freed_at + interval '1 min'; return new; end $$;"
+		" create trigger free_later before update on deploy_gate.gate for each row"
+		" when (new.name = 'race.line' and new.freed_at is distinct from old.freed_at)"
+		" execute function public.free_later()");
 	for (int i = 0; i < RIVALS; i++) {
 		snprintf(token[i], sizeof(token[i]), "line-%d-%s", i, TOKEN("race"));
 		snprintf(body[i], sizeof(body[i]), "wait=1m&token=%s", token[i]);
