@@ -87,6 +87,21 @@ static size_t report_gate(cJSON *report, const struct wanted *list, size_t count
 	return here;
 }
 
+/* For all gates together, where one that waits for several counts once. */
+static void add_total(cJSON *report, const struct keeper *k)
+{
+	cJSON *total;
+	int64_t count = 0;
+
+	for (const struct task *task = TAILQ_FIRST(&k->tasks); task; task = TAILQ_NEXT(task, entry))
+		count += looking_waiting(task) != NULL;
+	if (!count)
+		return;
+	total = or_die(cJSON_CreateObject());
+	json_add_number(total, "count", count);
+	cJSON_AddItemToObject(report, "*", total);
+}
+
 char *jobs_report(const struct keeper *k)
 {
 	cJSON *report = or_die(cJSON_CreateObject());
@@ -97,6 +112,7 @@ char *jobs_report(const struct keeper *k)
 	for (size_t done = 0; done < count;)
 		done += report_gate(report, list + done, count - done);
 	free(list);
+	add_total(report, k);
 	text = json_print(report);
 	cJSON_Delete(report);
 	return text;

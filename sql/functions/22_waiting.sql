@@ -2,7 +2,7 @@
 
 -- The jobs at the gate and below it. Each replica tells once a second who waits there, by gate: {"count": …, "alone": those that
 -- wait for no other gate, "jobs": the oldest 100, [{"id": …, "holder": …, "job": …, "since": …, "others": true}]}; an id is that
--- of the lease of a pass, or of the request of a wait. Of those listed, one that asked at two replicas counts once, a pass that
+-- of the lease of a pass, or of the request of a wait. The count of "*" is that of all who wait there. Of those listed, one that asked at two replicas counts once, a pass that
 -- has its lease not at all; and nobody waits for an open gate alone.
 create or replace function deploy_gate.waiting_jobs_json(name text, at timestamptz, is_open boolean) returns json
 language plpgsql stable as $$

@@ -74,21 +74,36 @@ begin
 		'next', case when cardinality(page) > most then (page[most]).id end);
 end $$;
 
+-- The replicas that are here, the oldest first. leases: the live ones whose locks it holds, or is to hold; waiters: the jobs and
+-- deploys whose clients wait there. One that has not been heard of for 5 s is silent: what waits there may be passed over.
 create or replace function deploy_gate.read_replicas(request jsonb, out outcome text, out body json)
-language sql volatile as $$
-	select 'ok', json_build_object('replicas', coalesce(json_agg(r order by since), '[]'))
-	from (
-		select min(s.since) as since, json_build_object(
-			'name', s.name, 'host', s.host, 'version', s.version,
-			'since', deploy_gate.rfc3339(min(s.since)), 'since_ago_ms', deploy_gate.ms_between(min(s.since), clock_timestamp()),
-			'leases', (
-				select count(*) from deploy_gate.leases_that_matter() l
-				where l.state <> 'queued' and l.session in (select number from deploy_gate.session o where o.replica = s.replica)),
-			'waiters', (
-				select coalesce(sum((w.value ->> 'count')::bigint), 0)
-				from deploy_gate.session o, jsonb_each(o.waiting) w where o.replica = s.replica and o.ended_at is null),
-			'sessions', json_agg(json_build_object('role', s.role, 'number', s.number, 'pid', s.pid) order by s.role)) as r
-		from deploy_gate.session s
-		where s.ended_at is null
-		group by s.replica, s.name, s.host, s.version) replicas
-$$;
+language plpgsql volatile as $$
+declare
+	at timestamptz := clock_timestamp();
+begin
+	outcome := 'ok';
+	body := (
+		with lease as (
+			select l.* from deploy_gate.leases_that_matter() l where l.ended_at is null
+		), replica as (
+			select min(s.since) as since, max(s.stamped_at) filter (where s.role = 'locks') as heard_at, s.replica as process,
+				min(s.number) filter (where s.role = 'locks') as number,
+				s.name, s.host, s.version,
+				sum((s.waiting #>> '{*,count}')::bigint) as jobs,
+				json_agg(json_build_object('role', s.role, 'number', s.number, 'pid', s.pid,
+					'since', deploy_gate.rfc3339(s.since), 'since_ago_ms', deploy_gate.ms_between(s.since, at)) order by s.role) as sessions
+			from deploy_gate.session s
+			where s.ended_at is null
+			group by s.replica, s.name, s.host, s.version
+		)
+		select json_build_object('replicas', coalesce(json_agg(json_build_object(
+			'state', case when heard_at > at - interval '5 s' then 'up' else 'silent' end,
+			'name', name, 'host', host, 'version', version,
+			'since', deploy_gate.rfc3339(since), 'since_ago_ms', deploy_gate.ms_between(since, at),
+			'heard_at', deploy_gate.rfc3339(heard_at), 'heard_ago_ms', greatest(deploy_gate.ms_between(heard_at, at), 0),
+			'leases', (select count(*) from lease l where l.state <> 'queued' and l.session = r.number),
+			'waiters', coalesce(jobs, 0)
+				+ (select count(*) from lease l where l.kind = 'window' and not l.answered and l.claim_session = r.number),
+			'sessions', sessions) order by since), '[]'), 'next', null)
+		from replica r);
+end $$;
