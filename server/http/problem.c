@@ -99,6 +99,21 @@ static void say_end(FILE *out, const cJSON *lease)
 	say_text(out, " (", lease, "end_reason", ")");
 }
 
+/* What has to be closed to take a crashed window's place: all of it, for the rest would open by accident. */
+static void say_takeover(FILE *out, const cJSON *window)
+{
+	const cJSON *gates = cJSON_GetObjectItemCaseSensitive(window, "gates"), *gate;
+	const char *before = " of ";
+
+	fputs("; it stays shut until the next close", out);
+	cJSON_ArrayForEach (gate, gates) {
+		if (cJSON_IsString(gate))
+			fprintf(out, "%s%s", before, gate->valuestring);
+		before = gate->next && !gate->next->next ? " and " : ", ";
+	}
+	fprintf(out, "%s or a force-open", cJSON_GetArraySize(gates) > 1 ? " together," : "");
+}
+
 /* Behind "production is closed": by whom, since when, and how that ends. */
 static void say_window(FILE *out, const cJSON *window, const char *state)
 {
@@ -107,7 +122,7 @@ static void say_window(FILE *out, const cJSON *window, const char *state)
 		say_holder(out, window);
 		fputs(" ", out);
 		say_end(out, window);
-		fputs("; it stays shut until the next close or a force-open", out);
+		say_takeover(out, window);
 	} else if (strcmp(state, "draining") == 0) {
 		fputs(": ", out);
 		say_holder(out, window);

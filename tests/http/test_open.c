@@ -101,6 +101,26 @@ static void test_open__as_failed_leaves_it_crashed_until_the_next_close(void **s
 	assert_answer(wait, 200, NULL);
 }
 
+/* A close that covers but a part of what crashed would open the rest by accident: it is told what to close. */
+static void test_open__what_crashed_together_is_taken_over_together(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *ask;
+
+	post(stage, "/v1/gates/open.set.a,open.set.b/close", "token=" TOKEN("set-1"));
+	post(stage, "/v1/gates/open.set.a/open", "outcome=failed&token=" TOKEN("set-1"));
+	ask = post(stage, "/v1/gates/open.set.b/close", NULL);
+	assert_answer(ask, 409, "held");
+	assert_contains(ask_text(ask, "detail"), "until the next close of open.set.a and open.set.b together, or a force-open");
+	ask = post(stage, "/v1/gates/open.set.a.below/close", NULL);
+	assert_answer(ask, 409, "held");
+	assert_contains(ask_text(ask, "detail"), "until the next close of open.set.a and open.set.b together, or a force-open");
+	assert_answer(post(stage, "/v1/gates/open.set.b,open.set.a/close", "token=" TOKEN("set-2")), 201, NULL);
+	post(stage, "/v1/gates/open.set.a/open", "outcome=failed&token=" TOKEN("set-2"));
+	assert_answer(post(stage, "/v1/gates/open.set/close", "token=" TOKEN("set-3")), 201, NULL);
+	assert_answer(post(stage, "/v1/gates/open.set/open", "token=" TOKEN("set-3")), 200, NULL);
+}
+
 /* The lock passes from the crashed window to the next without being free for an instant: its session inherits it. */
 static void test_open__a_takeover_of_a_crashed_gate_never_drops_the_lock(void **state)
 {
@@ -267,6 +287,7 @@ int main(void)
 		cmocka_unit_test(test_open__after_its_expiry_is_gone),
 		cmocka_unit_test(test_open__with_an_old_token_never_opens_the_next_window),
 		cmocka_unit_test(test_open__as_failed_leaves_it_crashed_until_the_next_close),
+		cmocka_unit_test(test_open__what_crashed_together_is_taken_over_together),
 		cmocka_unit_test(test_open__a_takeover_of_a_crashed_gate_never_drops_the_lock),
 		cmocka_unit_test(test_open__an_expired_window_on_hold_is_crashed),
 		cmocka_unit_test(test_open__a_grace_keeps_it_shut_behind_the_expiry),

@@ -15,7 +15,7 @@
 	"{\"state\":\"ended\",\"holder\":\"ann@build\",\"ended_at\":\"x\",\"ended_ago_ms\":1000,\"end\":\"expired\"," \
 	"\"opens_in_ms\":4000}"
 #define FAILED \
-	"{\"state\":\"ended\",\"holder\":\"ann@build\",\"reason\":\"r\",\"ended_at\":\"x\",\"ended_ago_ms\":180000," \
+	"{\"state\":\"ended\",\"gates\":[\"production\"],\"holder\":\"ann@build\",\"reason\":\"r\",\"ended_at\":\"x\",\"ended_ago_ms\":180000," \
 	"\"end\":\"failed\",\"ended_by\":\"ann@build\"}"
 #define GATE(state, by, window) \
 	"{\"gate\":{\"name\":\"production\",\"state\":\"" state "\",\"closed_by\":\"" by "\",\"window\":" window "}}"
@@ -36,8 +36,13 @@ static const struct sentence {
 		"production is closed; the window of ann@build is over, and it opens in 4s" },
 	{ OUTCOME_CLOSED, GATE("crashed", "production", FAILED), NULL, NULL,
 		"production is crashed: after the window of ann@build (r) its deploy ended as failed, 3m ago; it stays "
-		"shut until the "
-		"next close or a force-open" },
+		"shut until the next close of production or a force-open" },
+	{ OUTCOME_HELD,
+		"{\"gate\":{\"name\":\"a\",\"state\":\"crashed\",\"closed_by\":\"a\",\"window\":{\"gates\":[\"a\",\"b\",\"c.d\"],"
+		"\"holder\":\"ann\",\"ended_at\":\"x\",\"end\":\"failed\"}}}",
+		NULL, NULL,
+		"a is crashed: after the window of ann its deploy ended as failed; it stays shut until the next close "
+		"of a, b and c.d together, or a force-open" },
 	{ OUTCOME_CLOSED,
 		"{\"gate\":{\"name\":\"p\",\"state\":\"closed\",\"closed_by\":\"p\",\"window\":null,\"external\":[{"
 		"\"pid\":41,"
