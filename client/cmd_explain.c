@@ -111,13 +111,25 @@ static int length(const cJSON *first)
 	return count;
 }
 
-static void say_inside(const cJSON *gate)
+static void say_sessions(const char *label, const cJSON *gate)
 {
-	const cJSON *passes = cJSON_GetObjectItemCaseSensitive(gate, "passes");
 	const cJSON *outside = client_first(gate, "external");
 
+	list(label, outside, length(outside), put_session);
+}
+
+static void say_jobs(const cJSON *gate)
+{
+	const cJSON *passes = cJSON_GetObjectItemCaseSensitive(gate, "passes");
+
 	list("inside:", client_first(passes, "oldest"), json_number(passes, "count", 0), put_job);
-	list(json_number(passes, "count", 0) ? "" : "inside:", outside, length(outside), put_session);
+}
+
+/* Jobs, and the sessions that the gate's deploy waits for as for jobs. */
+static void say_inside(const cJSON *gate)
+{
+	say_jobs(gate);
+	say_sessions(json_number(gate, "passes.count", 0) ? "" : "inside:", gate);
 }
 
 static void say_waiting(const cJSON *gate)
@@ -170,14 +182,16 @@ static void explain_open(const char *name, const cJSON *gate)
 	if (limit)
 		line("limit:", "%" PRId64 " of %" PRId64 " jobs are inside", json_number(gate, "passes.count", 0),
 			limit);
-	say_inside(gate);
+	say_jobs(gate);
+	/* They shut it to nobody, but keep it from being closed. */
+	say_sessions("below:", gate);
 }
 
 static void explain_full(const char *name, const cJSON *gate)
 {
 	printf("%s is full: it is open, but as many jobs are inside as may be.\n", name);
 	line("limit:", "%" PRId64, json_number(gate, "passes.limit", 0));
-	say_inside(gate);
+	say_jobs(gate);
 	line("to admit:", "an operator: deploy-gate gate %s --limit N", name);
 }
 
@@ -215,10 +229,8 @@ static void explain_draining(const char *name, const cJSON *gate)
 /* Nobody but who holds the lock: a session of plain SQL. */
 static void explain_external(const char *name, const cJSON *gate)
 {
-	const cJSON *outside = client_first(gate, "external");
-
 	printf("%s is closed by plain SQL: no deploy of the service holds it.\n", name);
-	list("by:", outside, length(outside), put_session);
+	say_sessions("by:", gate);
 	line("until:", "that session unlocks or ends");
 	line("to open:", "the session itself: SELECT deploy_gate.open_here('%s'), or what undoes its lock", name);
 	say_how_to_end(gate);
@@ -284,6 +296,19 @@ static void explain_closed(const char *name, const cJSON *gate)
 	say_how_to_open(name, window);
 }
 
+/* What crashed together is taken over together. */
+static void say_taken_over(const cJSON *window)
+{
+	const cJSON *gates = client_first(window, "gates");
+	FILE *out = begin_line("until:");
+
+	fputs("the next deploy ", out);
+	for (const cJSON *gate = length(gates) > 1 ? gates : NULL; gate; gate = gate->next)
+		put_text(out, gate == gates ? "that closes all of " : "", cJSON_GetStringValue(gate),
+			gate->next ? ", " : " ");
+	fputs("takes it over, or a person opens it\n", out);
+}
+
 static void explain_crashed(const char *name, const cJSON *gate)
 {
 	const cJSON *window = cJSON_GetObjectItemCaseSensitive(gate, "window");
@@ -297,7 +322,7 @@ static void explain_crashed(const char *name, const cJSON *gate)
 	put_span(out, " ", window, "ended_ago_ms", " ago");
 	put_text(out, ": ", json_text(window, "end_reason"), "");
 	putchar('\n');
-	line("until:", "the next deploy takes it over, or a person opens it");
+	say_taken_over(window);
 	line("to open:", "an operator, having looked: deploy-gate open %s --force --reason WHY", name);
 }
 

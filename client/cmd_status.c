@@ -31,13 +31,13 @@ static void say_time(char cell[static CELL_MAX], const cJSON *gate, const char *
 static void say_holder(char cell[static CELL_MAX], const cJSON *gate)
 {
 	const cJSON *outsider = client_first(gate, "external");
-	const char *holder = json_text(gate, "window.holder");
+	const char *holder = json_text(gate, "window.holder"), *state = json_text(gate, "state");
 	const char *application = outsider ? json_text(outsider, "application_name") : NULL;
 
 	cell[0] = '\0';
 	if (holder)
 		snprintf(cell, CELL_MAX, "%s", holder);
-	else if (outsider && !json_text(gate, "window.id"))
+	else if (outsider && !json_text(gate, "window.id") && state && strcmp(state, "closed") == 0)
 		snprintf(cell, CELL_MAX, "SQL: %s (pid %" PRId64 ")",
 			application && *application ? application : json_text(outsider, "user"),
 			json_number(outsider, "pid", 0));

@@ -234,6 +234,38 @@ static void test_explain__a_plain_sql_session(void **state)
 	psql_close(&psql);
 }
 
+/* It shuts what is above it to nobody, but keeps it from being closed. */
+static void test_explain__a_plain_sql_deploy_below(void **state)
+{
+	static const struct step steps[] = {
+		{ { "explain", "e.above" }, 0,
+			{ "e.above is open.", "below:    SQL session ", "in deploy-gate: e.above.it: by hand",
+				"!inside:" } },
+		{ { "status", "e.above" }, 0, { "open", "!SQL: " } },
+		{ { "close", "e.above" }, 75, { "a gate below it is closed by a plain SQL session" } },
+	};
+	const struct world *world = *state;
+	struct psql psql;
+
+	psql_open(&psql, &world->db, NULL);
+	psql_run(&psql, "call deploy_gate.close_here('e.above.it', 'by hand', '10 s')");
+	PLAY(steps);
+	psql_close(&psql);
+}
+
+static void test_explain__a_crashed_set(void **state)
+{
+	static const struct step steps[] = {
+		{ { "-q", "deploy", "e.set.a,e.set.b", "--on-failure", "hold", "--", "false" }, 1, { NULL } },
+		{ { "explain", "e.set.b" }, 0,
+			{ "the next deploy that closes all of e.set.a, e.set.b takes it over" } },
+		{ { "close", "e.set.b" }, 75, { "the next close of e.set.a and e.set.b together" } },
+		{ { "open", "e.set.a", "--force", "--reason", "looked" }, 0, { NULL } },
+	};
+
+	PLAY(steps);
+}
+
 static void test_explain__a_crashed_gate(void **state)
 {
 	static const struct step steps[] = {
@@ -326,7 +358,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_explain__a_gate_that_opens_soon),
 		cmocka_unit_test(test_explain__a_drain_names_who_is_inside),
 		cmocka_unit_test(test_explain__a_plain_sql_session),
+		cmocka_unit_test(test_explain__a_plain_sql_deploy_below),
 		cmocka_unit_test(test_explain__a_crashed_gate),
+		cmocka_unit_test(test_explain__a_crashed_set),
 		cmocka_unit_test(test_explain__a_full_gate),
 		cmocka_unit_test(test_gate__shows_and_changes_what_is_named),
 		cmocka_unit_test(test_run__tells_of_its_own_lease_alone),

@@ -111,10 +111,12 @@ static void test_open__what_crashed_together_is_taken_over_together(void **state
 	post(stage, "/v1/gates/open.set.a/open", "outcome=failed&token=" TOKEN("set-1"));
 	ask = post(stage, "/v1/gates/open.set.b/close", NULL);
 	assert_answer(ask, 409, "held");
-	assert_contains(ask_text(ask, "detail"), "until the next close of open.set.a and open.set.b together, or a force-open");
+	assert_contains(
+		ask_text(ask, "detail"), "until the next close of open.set.a and open.set.b together, or a force-open");
 	ask = post(stage, "/v1/gates/open.set.a.below/close", NULL);
 	assert_answer(ask, 409, "held");
-	assert_contains(ask_text(ask, "detail"), "until the next close of open.set.a and open.set.b together, or a force-open");
+	assert_contains(
+		ask_text(ask, "detail"), "until the next close of open.set.a and open.set.b together, or a force-open");
 	assert_answer(post(stage, "/v1/gates/open.set.b,open.set.a/close", "token=" TOKEN("set-2")), 201, NULL);
 	post(stage, "/v1/gates/open.set.a/open", "outcome=failed&token=" TOKEN("set-2"));
 	assert_answer(post(stage, "/v1/gates/open.set/close", "token=" TOKEN("set-3")), 201, NULL);

@@ -15,7 +15,8 @@
 	"{\"state\":\"ended\",\"holder\":\"ann@build\",\"ended_at\":\"x\",\"ended_ago_ms\":1000,\"end\":\"expired\"," \
 	"\"opens_in_ms\":4000}"
 #define FAILED \
-	"{\"state\":\"ended\",\"gates\":[\"production\"],\"holder\":\"ann@build\",\"reason\":\"r\",\"ended_at\":\"x\",\"ended_ago_ms\":180000," \
+	"{\"state\":\"ended\",\"gates\":[\"production\"],\"holder\":\"ann@build\",\"reason\":\"r\",\"ended_at\":" \
+	"\"x\",\"ended_ago_ms\":180000," \
 	"\"end\":\"failed\",\"ended_by\":\"ann@build\"}"
 #define GATE(state, by, window) \
 	"{\"gate\":{\"name\":\"production\",\"state\":\"" state "\",\"closed_by\":\"" by "\",\"window\":" window "}}"
@@ -38,7 +39,8 @@ static const struct sentence {
 		"production is crashed: after the window of ann@build (r) its deploy ended as failed, 3m ago; it stays "
 		"shut until the next close of production or a force-open" },
 	{ OUTCOME_HELD,
-		"{\"gate\":{\"name\":\"a\",\"state\":\"crashed\",\"closed_by\":\"a\",\"window\":{\"gates\":[\"a\",\"b\",\"c.d\"],"
+		"{\"gate\":{\"name\":\"a\",\"state\":\"crashed\",\"closed_by\":\"a\",\"window\":{\"gates\":[\"a\","
+		"\"b\",\"c.d\"],"
 		"\"holder\":\"ann\",\"ended_at\":\"x\",\"end\":\"failed\"}}}",
 		NULL, NULL,
 		"a is crashed: after the window of ann its deploy ended as failed; it stays shut until the next close "
