@@ -71,7 +71,8 @@ static bool set_access_token(struct client *client, int *code)
 	char address[256];
 	struct fault fault;
 
-	if (access_token_find(client->options.access_token_file, &client->access_token, &fault) != OUTCOME_OK) {
+	if (access_token_find(client->options.access_token_file, &client->signals.before, &client->access_token,
+		    &fault) != OUTCOME_OK) {
 		*code = report_end(&client->report, EXIT_CONFIGURATION, "configuration", "%s", fault.detail);
 		return false;
 	}

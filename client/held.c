@@ -44,7 +44,7 @@ bool held_find(struct client *client, struct held *held, int *code)
 	}
 	if (!file)
 		return recall(client, held, code);
-	if (token_file_read(file, token, &fault) != OUTCOME_OK) {
+	if (token_file_read(file, &client->signals.before, token, &fault) != OUTCOME_OK) {
 		*code = report_end(&client->report, EXIT_CONFIGURATION, "configuration", "%s", fault.detail);
 		return false;
 	}

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,25 +12,42 @@
 
 #include "base/die.h"
 
-enum { ACCESS_TOKEN_MAX = 512 };
+enum { ACCESS_TOKEN_MAX = 512, PATIENCE_S = 60 };
 
-/* Reads the first line of a file, without its line break. */
-static enum outcome read_line(const char *file, char *line, size_t size, struct fault *fault)
+/* Reads what there is of the first line, waiting for it as long as a writer may want. As read. */
+static ssize_t read_some(int fd, const sigset_t *signals, char *line, size_t size)
 {
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, line, size - 1);
-	int error = errno;
+	const struct timespec patience = { .tv_sec = PATIENCE_S };
+	struct pollfd ready = { .fd = fd, .events = POLLIN };
+	int found = ppoll(&ready, 1, &patience, signals);
 
+	if (found == 0)
+		errno = ETIMEDOUT;
+	return found > 0 ? read(fd, line, size) : -1;
+}
+
+/* Reads the first line of a file, without its line break. A pipe may give it in pieces, or before long. */
+static enum outcome read_line(const char *file, const sigset_t *signals, char *line, size_t size, struct fault *fault)
+{
+	int fd = open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC), error;
+	ssize_t more = fd < 0 ? -1 : 1;
+	size_t got = 0;
+
+	while (more > 0 && got < size - 1 && !memchr(line, '\n', got)) {
+		more = read_some(fd, signals, line + got, size - 1 - got);
+		got += more > 0 ? (size_t)more : 0;
+	}
+	error = errno;
 	if (fd >= 0)
 		close(fd);
-	if (got < 0)
+	if (more < 0)
 		return fault_set(fault, OUTCOME_BAD_REQUEST, "cannot read %s: %s", file, strerror(error));
 	line[got] = '\0';
 	line[strcspn(line, "\r\n")] = '\0';
 	return OUTCOME_OK;
 }
 
-enum outcome access_token_find(const char *file, char **token, struct fault *fault)
+enum outcome access_token_find(const char *file, const sigset_t *signals, char **token, struct fault *fault)
 {
 	const char *environment = getenv("DEPLOY_GATE_ACCESS_TOKEN"),
 		   *origin = file ? file : "DEPLOY_GATE_ACCESS_TOKEN";
@@ -37,7 +55,7 @@ enum outcome access_token_find(const char *file, char **token, struct fault *fau
 
 	*token = NULL;
 	if (file) {
-		enum outcome outcome = read_line(file, line, sizeof(line), fault);
+		enum outcome outcome = read_line(file, signals, line, sizeof(line), fault);
 
 		if (outcome != OUTCOME_OK)
 			return outcome;
@@ -56,11 +74,12 @@ enum outcome access_token_find(const char *file, char **token, struct fault *fau
 	return OUTCOME_OK;
 }
 
-enum outcome token_file_read(const char *file, char token[static TOKEN_MAX + 1], struct fault *fault)
+enum outcome token_file_read(
+	const char *file, const sigset_t *signals, char token[static TOKEN_MAX + 1], struct fault *fault)
 {
 	char line[TOKEN_MAX + 2];
 	struct fault unread;
-	enum outcome outcome = read_line(file, line, sizeof(line), fault);
+	enum outcome outcome = read_line(file, signals, line, sizeof(line), fault);
 
 	if (outcome != OUTCOME_OK)
 		return outcome;
@@ -98,7 +117,7 @@ static const char *obstacle(const char *path)
 	if (stat(path, &status) != 0)
 		return errno == ENOENT ? NULL : strerror(errno);
 	if (!S_ISREG(status.st_mode))
-		return "it is no regular file";
+		return "it is no regular file; without --token-file the token is printed";
 	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return strerror(errno);

@@ -3,16 +3,21 @@
 #define CLIENT_SECRET_H
 
 #include <limits.h>
+#include <signal.h>
 
 #include "base/names.h"
 #include "base/outcome.h"
 
+/* Files are read to the end of their first line, which may come from a pipe: for that it is waited a minute, with signals as
+ * the mask, so that they end the waiting as if nothing had begun yet. */
+
 /* The access token of a file, or without one of DEPLOY_GATE_ACCESS_TOKEN; NULL if there is neither. The result is
  * the caller's (free). BAD_REQUEST says what is wrong with it. */
-MUST_CHECK enum outcome access_token_find(const char *file, char **token, struct fault *);
+MUST_CHECK enum outcome access_token_find(const char *file, const sigset_t *signals, char **token, struct fault *);
 
 /* Reads the lease token that is the first line of a file. */
-MUST_CHECK enum outcome token_file_read(const char *file, char token[static TOKEN_MAX + 1], struct fault *);
+MUST_CHECK enum outcome token_file_read(
+	const char *file, const sigset_t *signals, char token[static TOKEN_MAX + 1], struct fault *);
 
 /* A file that is to get a lease token, which waits for that in another one beside it. */
 struct token_file {

@@ -1,10 +1,14 @@
 /* What each command answers, with which exit code and which last line: scenes of the real client and the real server. */
 #include "unit/cases.h"
 
+#include <fcntl.h>
 #include <glob.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "support/proxy.h"
@@ -210,7 +214,8 @@ static void test_commands__a_refused_close_leaves_the_token_file(void **state)
 		{ { "DEPLOY_GATE_SESSION=another", "-q", "close", "a", "--token-file", file }, 75, "exit 75 (held): " },
 		{ { "-q", "close", "b", "--token-file", missing }, 78, "exit 78 (configuration): cannot write " },
 		{ { "-q", "close", "b", "--token-file", pipe }, 78, "it is no regular file" },
-		{ { "-q", "close", "b", "--token-file", "/dev/null" }, 78, "it is no regular file" },
+		{ { "-q", "close", "b", "--token-file", "/dev/stdout" }, 78,
+			"it is no regular file; without --token-file the token is printed\n" },
 		{ { "-q", "check", "b" }, 0, NULL },
 		{ { "-q", "open", "b" }, 64, "no close of b is remembered" },
 	}, opening[] = {
@@ -224,6 +229,48 @@ static void test_commands__a_refused_close_leaves_the_token_file(void **state)
 	assert_string_equal(after, before);
 	PLAY(opening);
 	unlink(file);
+	unlink(pipe);
+}
+
+/* Writes into a pipe, once it is read from, in two pieces. */
+static pid_t begin_writer(const char *pipe, const char *text)
+{
+	const struct timespec between = { .tv_nsec = 200000000 };
+	size_t half = strlen(text) / 2;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		int fd = open(pipe, O_WRONLY);
+
+		if (write(fd, text, half) < 0)
+			_exit(1);
+		clock_nanosleep(CLOCK_MONOTONIC, 0, &between, NULL);
+		_exit(write(fd, text + half, strlen(text + half)) < 0);
+	}
+	return pid;
+}
+
+/* As of a shell: --token-file <(…), or /dev/stdin. */
+static void test_commands__a_token_from_a_pipe(void **state)
+{
+	const struct world *world = *state;
+	struct run closed, run;
+	char pipe[96];
+	int status, end;
+	pid_t writer;
+
+	snprintf(pipe, sizeof(pipe), "%s/pipe", world->place);
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	assert_int_equal(run_words(world, &closed, WORDS("-q", "close", "a")), 0);
+	writer = begin_writer(pipe, closed.output);
+	assert_int_equal(run_words(world, &run, WORDS("-q", "open", "a", "--token-file", pipe)), 0);
+	assert_int_equal(waitpid(writer, &status, 0), writer);
+	run_start(world, &run, WORDS("-q", "open", "a", "--token-file", pipe));
+	end = open(pipe, O_WRONLY); /* once it reads */
+	assert_true(end >= 0);
+	kill(run.pid, SIGINT);
+	assert_int_equal(run_finish(&run), -1);
+	close(end);
 	unlink(pipe);
 }
 
@@ -340,6 +387,7 @@ int main(void)
 		cmocka_unit_test(test_commands__a_plain_sql_holder_is_named),
 		cmocka_unit_test(test_commands__token_files),
 		cmocka_unit_test(test_commands__a_refused_close_leaves_the_token_file),
+		cmocka_unit_test(test_commands__a_token_from_a_pipe),
 		cmocka_unit_test(test_commands__a_token_in_a_file_is_not_printed),
 		cmocka_unit_test(test_commands__what_is_not_known_warns),
 		cmocka_unit_test(test_commands__out_of_reach),
