@@ -193,10 +193,12 @@ static bool passes(const char *sqlstate)
 	return *sqlstate && strstr("55P03 40P01 40001", sqlstate);
 }
 
-/* PostgreSQL's table of locks is one for all, and whoever fills it gives it back at some time. */
-static bool is_full(const PGresult *result)
+/* What an error makes of the change that raised it. Where PostgreSQL has too little of something, that passes. */
+static enum outcome failure(const char *sqlstate)
 {
-	return strcmp(result_sqlstate(result), "53200") == 0;
+	if (strcmp(sqlstate, "53200") == 0)
+		return OUTCOME_TOO_MANY;
+	return strncmp(sqlstate, "53", 2) == 0 ? OUTCOME_UNAVAILABLE : OUTCOME_INTERNAL;
 }
 
 static void note_trouble(struct batch *b, unsigned index, const PGresult *result)
@@ -206,13 +208,15 @@ static void note_trouble(struct batch *b, unsigned index, const PGresult *result
 
 	if (PQresultStatus(result) != PGRES_FATAL_ERROR)
 		return;
-	b->trouble = passes(sqlstate) || (index == 0 && is_full(result)) ? BEGIN_FAILED : CHANGE_FAILED;
+	b->trouble = CHANGE_FAILED;
+	if (passes(sqlstate) || (index == 0 && failure(sqlstate) != OUTCOME_INTERNAL))
+		b->trouble = BEGIN_FAILED;
 	log_write(b->terms.log, b->trouble == BEGIN_FAILED ? LOG_INFO : LOG_ERROR, "batch_failed", "statement",
 		statement, "sqlstate", sqlstate, "why", result_message(result), NULL);
 	if (strcmp(sqlstate, "DG001") == 0)
 		session_drop(b->terms.session, "superseded by another session");
-	if (is_full(result) && b->aboard.first)
-		b->aboard.first->outcome = OUTCOME_TOO_MANY;
+	if (b->aboard.first)
+		b->aboard.first->outcome = failure(sqlstate);
 }
 
 static void note_change(struct change *change, const PGresult *result, int row)
@@ -266,8 +270,6 @@ static void rolled_back(struct batch *b)
 	b->doubt |= b->trouble == CHANGE_FAILED;
 	b->everything = true;
 	if (b->trouble == CHANGE_FAILED && only && !only->next && only->alone) {
-		if (only->outcome != OUTCOME_TOO_MANY)
-			only->outcome = OUTCOME_INTERNAL;
 		free(only->body);
 		only->body = NULL;
 		changes_answer(&b->aboard);

@@ -198,6 +198,24 @@ static void test_faults__a_full_table_of_locks_passes(void **state)
 	assert_int_equal(psql_number(&stage->admin, held), pid);
 }
 
+/* The simpler way: to call whatever a statement fails with an error of our own. A disk is full for a while, and then is not. */
+static void test_faults__a_full_disk_passes(void **state)
+{
+	struct stage *stage = *state;
+	static const char close[] = "reason=full&timeout=1s&token=" TOKEN("disk");
+	const struct ask *full;
+
+	psql_run(&stage->admin,
+		"create function deploy_gate.fill_disk() returns trigger language plpgsql as $$ begin"
+		" raise exception 'No space left on device' using errcode = '53100'; end $$;"
+		" create trigger fill_disk before insert on deploy_gate.lease for each row when (new.reason = 'full')"
+		" execute function deploy_gate.fill_disk()");
+	full = post(stage, "/v1/gates/faults.disk/close", close);
+	psql_run(&stage->admin, "drop trigger fill_disk on deploy_gate.lease; drop function deploy_gate.fill_disk()");
+	assert_answer(full, 503, "unavailable");
+	assert_answer(post(stage, "/v1/gates/faults.disk/close", close), 201, NULL);
+}
+
 static void signal_backend(struct stage *stage, int pid, const char *signal)
 {
 	psql_run(&stage->admin, "copy (select 1 where false) to program 'kill -%s %d'", signal, pid);
@@ -270,6 +288,7 @@ int main(void)
 		STAGE_TEST(test_faults__somebody_outside_in_the_way_is_left_alone),
 		STAGE_TEST(test_faults__without_memory_nothing_new_is_begun),
 		PRIVATE_TEST(test_faults__a_full_table_of_locks_passes),
+		STAGE_TEST(test_faults__a_full_disk_passes),
 		PRIVATE_TEST(test_faults__a_backend_that_stands_still_is_given_up),
 		STAGE_TEST(test_faults__users_in_long_transactions_hinder_nobody),
 		PRIVATE_TEST(test_faults__a_hint_that_is_lost_leaves_nobody_asleep),
