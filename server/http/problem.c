@@ -87,12 +87,16 @@ static const char *ending_sentence(const char *word)
 	return "it ended";
 }
 
-/* How an ended lease ended; who and why only where it was somebody else. */
+/* How an ended lease ended; who and why only where it was somebody else. One that reached its max was not neglected. */
 static void say_end(FILE *out, const cJSON *lease)
 {
-	const char *by = json_text(lease, "ended_by"), *holder = json_text(lease, "holder");
+	const char *by = json_text(lease, "ended_by"), *holder = json_text(lease, "holder"),
+		   *end = json_text(lease, "end");
 
-	fputs(ending_sentence(json_text(lease, "end")), out);
+	if (end && strcmp(end, "expired") == 0 && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(lease, "max_reached")))
+		say_span(out, "it expired: it was not to last longer than ", lease, "max_ms", "");
+	else
+		fputs(ending_sentence(end), out);
 	if (by && (!holder || strcmp(by, holder) != 0))
 		say_text(out, " by ", lease, "ended_by", "");
 	say_span(out, ", ", lease, "ended_ago_ms", " ago");
