@@ -292,6 +292,7 @@ static void test_force_open__cannot_end_a_plain_sql_session(void **state)
 	ask = post(stage, "/v1/gates/force.sql/force-open", "reason=x");
 	assert_answer(ask, 409, "held");
 	assert_contains(ask_text(ask, "detail"), "by a plain SQL session, pid");
+	assert_contains(ask_text(ask, "detail"), "end it: SELECT pg_terminate_backend(pid)");
 	psql_run(&stage->admin, "select pg_advisory_unlock(deploy_gate.key('force.sql'))");
 	assert_answer(post(stage, "/v1/gates/force.sql/force-open", "reason=x"), 409, "not_holder");
 }
