@@ -72,7 +72,7 @@ static void test_open__after_its_expiry_is_gone(void **state)
 static void test_open__after_its_max_is_told_so(void **state)
 {
 	struct stage *stage = *state;
-	struct ask *window = post(stage, "/v1/gates/open.max/close", "ttl=200ms&max=300ms&token=" TOKEN("open-max")),
+	struct ask *window = post(stage, "/v1/gates/open.max/close", "ttl=3s&max=4s&token=" TOKEN("open-max")),
 		   *ask;
 	char target[96];
 
@@ -81,7 +81,7 @@ static void test_open__after_its_max_is_told_so(void **state)
 		continue;
 	assert_answer(ask, 410, "gone");
 	assert_text(ask, "lease.end_reason", "it reached its max");
-	assert_contains(ask_text(ask, "detail"), "it expired: it was not to last longer than 300ms");
+	assert_contains(ask_text(ask, "detail"), "it expired: it was not to last longer than 4s");
 }
 
 static void test_open__with_an_old_token_never_opens_the_next_window(void **state)
