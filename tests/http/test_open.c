@@ -72,8 +72,7 @@ static void test_open__after_its_expiry_is_gone(void **state)
 static void test_open__after_its_max_is_told_so(void **state)
 {
 	struct stage *stage = *state;
-	struct ask *window = post(stage, "/v1/gates/open.max/close", "ttl=3s&max=4s&token=" TOKEN("open-max")),
-		   *ask;
+	struct ask *window = post(stage, "/v1/gates/open.max/close", "ttl=3s&max=4s&token=" TOKEN("open-max")), *ask;
 	char target[96];
 
 	snprintf(target, sizeof(target), "/v1/leases/%s/renew", ask_text(window, "id"));
