@@ -5,6 +5,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "support/gates.h"
+
 /* One run of a command. ended_ns is INT64_MAX while no line says how it ended. */
 struct stay {
 	const struct player *player;
@@ -168,7 +170,7 @@ static bool has_terms(const struct player *player, const char *terms)
 static bool is_over(const struct stay *window, const struct stay *job)
 {
 	return window->player->asked->is_deploy && overlap(window, job) &&
-		trade_shuts(window->player->asked->gates, job->player->asked->gates);
+		gates_shut(window->player->asked->gates, job->player->asked->gates);
 }
 
 /* Whether the service may have let the job be overrun by one window before another began. Those that conflict come one after
@@ -177,7 +179,7 @@ static bool overran_before(const struct stay *overran, const struct stay *other)
 {
 	const struct trade_line *asked = overran->player->asked;
 
-	if (trade_conflicts(asked->gates, other->player->asked->gates))
+	if (gates_conflict(asked->gates, other->player->asked->gates))
 		return overran->began_ns <= other->began_ns;
 	return asked->ns + asked->number * 1000000 <= other->began_ns;
 }
@@ -199,7 +201,7 @@ static void check_window_and_job(struct check *check, const struct stay *window,
 
 static void check_windows(struct check *check, const struct stay *one, const struct stay *other)
 {
-	if (trade_conflicts(one->player->asked->gates, other->player->asked->gates) && overlap(one, other))
+	if (gates_conflict(one->player->asked->gates, other->player->asked->gates) && overlap(one, other))
 		fault_of_two(check, RULE_WINDOWS, one, other);
 }
 
@@ -239,8 +241,8 @@ static unsigned windows_let_pass(const struct check *check, const struct player 
 			wait.ended_ns = s->began_ns;
 	for (const struct stay *s = check->stays; s < check->stays + check->stay_count; s++)
 		if (s->player != player && s->player->asked->is_deploy && overlap(s, &wait))
-			count += asked->is_deploy ? trade_conflicts(s->player->asked->gates, asked->gates)
-						  : trade_shuts(s->player->asked->gates, asked->gates);
+			count += asked->is_deploy ? gates_conflict(s->player->asked->gates, asked->gates)
+						  : gates_shut(s->player->asked->gates, asked->gates);
 	return count;
 }
 
@@ -285,7 +287,7 @@ static void check_idle(struct check *check, const struct stay *window)
 
 	for (const struct stay *s = check->stays; s < check->stays + check->stay_count; s++)
 		if (!s->player->asked->is_deploy && s->ended_ns > empty_ns && s->began_ns < window->began_ns &&
-			trade_shuts(player->asked->gates, s->player->asked->gates))
+			gates_shut(player->asked->gates, s->player->asked->gates))
 			empty_ns = s->ended_ns;
 	idle_ms = (window->began_ns - empty_ns) / 1000000;
 	if (idle_ms > IDLE_MS)

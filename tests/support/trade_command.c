@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/digest.h"
+#include "support/gates.h"
 #include "support/trade_check.h"
 
 enum { WORDS = 8, LEASE_DIGITS = 32 };
@@ -34,7 +35,7 @@ static bool is_broken(const char *path, const struct trade_line *mine)
 		if (line->event != TRADE_BEGAN)
 			continue;
 		inside |= strcmp(line->mark, mine->mark) == 0;
-		broken |= inside && line->is_deploy && trade_shuts(line->gates, mine->gates);
+		broken |= inside && line->is_deploy && gates_shut(line->gates, mine->gates);
 	}
 	trade_history_release(&history);
 	return broken;

@@ -115,24 +115,3 @@ void trade_history_release(struct trade_history *history)
 	free(history->lines);
 	*history = (struct trade_history){ .count = 0 };
 }
-
-/* Whether a gate is another, or above it. */
-static bool covers(const char *above, size_t length, const char *gate, size_t gate_length)
-{
-	return length <= gate_length && memcmp(above, gate, length) == 0 &&
-		(length == gate_length || gate[length] == '.');
-}
-
-bool trade_shuts(const char *window, const char *gates)
-{
-	for (const char *w = window; *w; w += strcspn(w, ","), w += *w == ',')
-		for (const char *g = gates; *g; g += strcspn(g, ","), g += *g == ',')
-			if (covers(w, strcspn(w, ","), g, strcspn(g, ",")))
-				return true;
-	return false;
-}
-
-bool trade_conflicts(const char *one, const char *other)
-{
-	return trade_shuts(one, other) || trade_shuts(other, one);
-}

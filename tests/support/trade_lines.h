@@ -44,8 +44,4 @@ void trade_parse(struct trade_history *, const char *text);
 void trade_read(struct trade_history *, const char *path);
 void trade_history_release(struct trade_history *);
 
-/* Whether a window over some gates shuts one of others; whether two windows are in each other's way. Names by commas. */
-bool trade_shuts(const char *window, const char *gates);
-bool trade_conflicts(const char *one, const char *other);
-
 #endif
