@@ -42,9 +42,11 @@ objects = $(patsubst %.c,$(B)/%.o,$(1))
 programs := $(if $(wildcard server/main.c),$(B)/deploy-gated) $(if $(wildcard client/main.c),$(B)/deploy-gate)
 tests := $(patsubst %.c,$(B)/%,$(unit) $(unit_client) $(outer) $(chaos_tests))
 loads := $(B)/tests/bench/load $(B)/tests/bench/constant
+harness := $(B)/tests/chaos/chaos
+broken := $(B)/tests/chaos/broken_server
 
 checks := $(addprefix lint-,layers format size banned shell ruby cppcheck $(if $(wildcard README.md),settings))
-.PHONY: all help tests test asan bench lint $(checks) format install clean
+.PHONY: all help tests test asan chaos bench lint $(checks) format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -59,6 +61,11 @@ test: tests ## run all tests against this build; arguments in ONLY="http test_em
 
 asan: ## build programs and tests with ASan and UBSan, in $(B)-asan
 	$(Q)$(MAKE) --no-print-directory B=$(B)-asan SANITIZE=1 tests
+
+chaos: $(programs) $(harness) $(if $(BREAK),$(broken)) ## faults at random, and a verdict: SECONDS=60 SEED=1 BREAK=NAME FAULTS=NAME,…
+	$(Q)DEPLOY_GATED_BIN=$(abspath $(B))/deploy-gated DEPLOY_GATE_BIN=$(abspath $(B))/deploy-gate \
+		DEPLOY_GATED_BROKEN_BIN=$(abspath $(broken)) $(harness) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(if $(FAULTS),--faults $(FAULTS))
 
 bench: $(programs) $(loads) ## measure, beside bare libmicrohttpd and pgbench; fails below a floor
 	$(Q)tests/bench/run $(B)
@@ -93,18 +100,18 @@ $(patsubst %.c,$(B)/%,$(unit)): $(B)/%: $(B)/%.o $(B)/libserver.a
 $(patsubst %.c,$(B)/%,$(unit_client)): $(B)/%: $(B)/%.o $(B)/libclient.a $(B)/libbase.a
 $(patsubst %.c,$(B)/%,$(outer)): $(B)/%: $(B)/%.o $(B)/libsupport.a $(B)/libbase.a
 $(patsubst %.c,$(B)/%,$(chaos_tests)): $(B)/%: $(B)/%.o $(B)/libchaos.a $(B)/libsupport.a $(B)/libbase.a
-$(tests) $(loads): LIBS = $(call libs,$(TEST_LIBS))
+$(harness): $(B)/tests/chaos/main.o $(B)/libchaos.a $(B)/libsupport.a $(B)/libbase.a
+$(tests) $(loads) $(harness): LIBS = $(call libs,$(TEST_LIBS))
 
 # The load generator, and what it is measured against.
 $(B)/tests/bench/constant: $(B)/tests/bench/constant.o $(B)/libbase.a
 $(B)/tests/bench/load: $(call objects,$(filter-out %/constant.c,$(bench))) $(B)/libbase.a
 
 # A server that can be broken: the linker puts functions in the place of its own. Not where it inlines: only with SANITIZE.
-broken := $(B)/tests/chaos/broken_server
 $(broken): $(B)/server/main.o $(B)/tests/chaos/broken_server.o $(B)/libserver.a
 $(broken): LIBS = -Wl,--wrap=waiters_wake,--wrap=uv_timer_start,--wrap=sights_find $(call libs,$(SERVER_LIBS))
 
-$(programs) $(tests) $(loads) $(broken):
+$(programs) $(tests) $(loads) $(broken) $(harness):
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o %.a,$^) $(LIBS)
 
