@@ -220,6 +220,9 @@ begin
 		external = outsiders
 	where id = w.id;
 	update deploy_gate.lease_gate set role = 'ticket' where lease = w.id;
+	if w.replaced is not null then
+		perform deploy_gate.crash_again(w);
+	end if;
 	if w.let_in then
 		perform deploy_gate.make_ordinary(w);
 	end if;

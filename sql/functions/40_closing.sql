@@ -224,7 +224,7 @@ declare
 	me bigint := deploy_gate.batch_session();
 	owner bigint := me;
 	state text := 'draining';
-	crashed boolean := false;
+	crashed text[];
 	w deploy_gate.lease;
 begin
 	if crowded then
@@ -239,8 +239,8 @@ begin
 		w := deploy_gate.promote_ticket(ticket, state, owner);
 	end if;
 	insert into deploy_gate.gate (name) select g from unnest(gates) g on conflict (name) do nothing;
-	if crashed then
-		update deploy_gate.lease set after_crash = true where id = w.id;
+	if crashed <> '{}' then
+		update deploy_gate.lease set replaced = crashed where id = w.id;
 	end if;
 	if state = 'closed' then
 		perform deploy_gate.record('closed', w, w.reason, w.holder);
@@ -329,16 +329,15 @@ begin
 end $$;
 
 -- The windows in the way of these gates give their place to the request. owner: the session that holds the locks of the last,
--- null where there was none; crashed: whether any left its gates crashed.
-create or replace function deploy_gate.replace_windows(request jsonb, gates text[], out owner bigint, out crashed boolean)
+-- null where there was none; crashed: those that had crashed, and that are crashed again should this never close.
+create or replace function deploy_gate.replace_windows(request jsonb, gates text[], out owner bigint, out crashed text[])
 language plpgsql as $$
 declare
 	old deploy_gate.lease;
 begin
-	crashed := false;
 	for old in select * from deploy_gate.leases_in_the_way(gates, 'window') loop
 		owner := old.session;
-		crashed := crashed or coalesce(old.aftermath, '') = 'crashed' or old.after_crash and old.closed_at is null;
+		crashed := crashed || case when old.aftermath = 'crashed' then array[old.id] when old.closed_at is null then old.replaced end;
 		perform deploy_gate.replace_window(old, request ->> 'holder', request ->> 'reason');
 	end loop;
 end $$;

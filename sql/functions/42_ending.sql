@@ -5,9 +5,8 @@ create or replace function deploy_gate.end_window(l deploy_gate.lease, how text,
 	leaves text default null, opens timestamptz default null) returns deploy_gate.lease
 language plpgsql as $$
 begin
-	-- A rollback that never got to close must not let the jobs in on what is broken.
-	if l.after_crash and l.closed_at is null and how not in ('forced', 'taken_over') then
-		leaves := 'crashed';
+	if l.replaced is not null and l.closed_at is null and leaves is null and how not in ('forced', 'taken_over') then
+		perform deploy_gate.crash_again(l);
 	end if;
 	perform deploy_gate.record(how, l, why, who);
 	l.state := 'ended';
@@ -30,6 +29,22 @@ begin
 		perform deploy_gate.change(l.gates);
 	end if;
 	return l;
+end $$;
+
+-- A rollback that never got to close must not let the jobs in on what is broken: what it took the place of is crashed again, and
+-- guarded by the locks that it had.
+create or replace function deploy_gate.crash_again(l deploy_gate.lease) returns void
+language plpgsql as $$
+declare
+	old deploy_gate.lease;
+begin
+	for old in
+		update deploy_gate.lease o set aftermath = 'crashed', session = l.session, locked = false
+		where o.id = any (l.replaced) returning *
+	loop
+		perform deploy_gate.list_gates(old, 'window'), deploy_gate.touch(old.gates);
+	end loop;
+	update deploy_gate.lease o set replaced = null where o.id = l.id;
 end $$;
 
 -- The gates of a window open. Where jobs waited and deploys queue, they stay open for a gap.

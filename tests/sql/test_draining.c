@@ -134,6 +134,45 @@ static void test_drain__abort_of_a_rollback_leaves_the_gate_crashed(void **state
 	assert_pass("made", &scene->two, "c", "g", "{}");
 }
 
+/* A rollback at the end of its drain, which covered more than had crashed: the rest was not broken, and opens. */
+static void give_up_rollback(struct scene *scene, const char *letter)
+{
+	let_pass(scene, "drain_until");
+	for (int i = 0; i < 2; i++) {
+		replica_sweep(&scene->one);
+		assert_lease(scene, letter, "ended drain_timeout");
+		assert_value(&scene->admin, "f open, g crashed first, h crashed because, k crashed first",
+			"select string_agg(concat_ws(' ', gate, state, reason), ', ') from deploy_gate.status");
+		assert_locks(scene, &scene->one, "f shared, g exclusive, h exclusive, k exclusive");
+	}
+}
+
+static void test_drain__abort_of_a_rollback_leaves_only_that_crashed_which_was(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "a", "g,k", "{\"reason\": \"first\"}");
+	assert_close("made", &scene->one, "b", "h", "{}");
+	replica_change(&scene->one, "open", "test.token('a', 'g') || '{\"outcome\": \"failed\"}'");
+	replica_change(&scene->one, "open", "test.token('b', 'h') || '{\"outcome\": \"failed\"}'");
+	assert_pass("made", &scene->one, "p", "f", "{}");
+	assert_close("draining", &scene->one, "v", "f,g,h,k", "{}");
+	assert_pass("closed", &scene->two, "q", "f", "{}");
+	/* Whoever held the locks for what crashed may be gone by now. */
+	psql_run(
+		&scene->admin, "update deploy_gate.lease set session = 0 where id in (" LEASE("a") ", " LEASE("b") ")");
+	give_up_rollback(scene, "v");
+	/* One that took the place of another rollback, which had not closed yet. */
+	assert_close("draining", &scene->one, "w", "f,g,h,k", "{}");
+	assert_close("draining", &scene->one, "u", "f,g,h,k", "{\"takeover\": true}");
+	give_up_rollback(scene, "u");
+	assert_close("held", &scene->one, "x", "g", "{}");
+	assert_close("made", &scene->one, "y", "h", "{}");
+	assert_close("made", &scene->one, "z", "g,k", "{}");
+	assert_string_equal(replica_end(&scene->one, "z", "g"), "ok");
+	assert_pass("made", &scene->two, "r", "k", "{}");
+}
+
 static void test_drain__of_no_time_is_over_at_once(void **state)
 {
 	struct scene *scene = *state;
@@ -350,6 +389,7 @@ int main(void)
 		SCENE_TEST(test_drain__the_last_to_leave_elsewhere_tells_the_owner),
 		SCENE_TEST(test_drain__abort_opens_the_gate_again),
 		SCENE_TEST(test_drain__abort_of_a_rollback_leaves_the_gate_crashed),
+		SCENE_TEST(test_drain__abort_of_a_rollback_leaves_only_that_crashed_which_was),
 		SCENE_TEST(test_drain__of_no_time_is_over_at_once),
 		SCENE_TEST(test_drain__proceed_closes_over_those_inside),
 		SCENE_TEST(test_drain__proceeds_over_many_a_piece_at_a_time),
