@@ -90,9 +90,6 @@ static void leave(uv_timer_t *timer)
 	struct server *s = timer->data;
 
 	uv_close((uv_handle_t *)&s->timer, NULL);
-	uv_close((uv_handle_t *)&s->hangup, NULL);
-	uv_close((uv_handle_t *)&s->terminate, NULL);
-	uv_close((uv_handle_t *)&s->interrupt, NULL);
 	keeper_leave(s->keeper);
 	http_stop(s->http, http_stopped, s);
 }
@@ -127,11 +124,22 @@ static void on_hangup(uv_signal_t *signal, int number)
 	log_write(&s->log, LOG_INFO, "reloaded", NULL);
 }
 
+/* The loop does not go on for its sake; and it stands to the end, for a second TERM, as groups of processes get it, must not kill
+ * us while the leases are handed over. */
 static void watch_signal(struct server *s, uv_signal_t *signal, int number, uv_signal_cb react)
 {
 	uv_signal_init(&s->loop, signal);
 	signal->data = s;
 	uv_signal_start(signal, react, number);
+	uv_unref((uv_handle_t *)signal);
+}
+
+static void unwatch_signals(struct server *s)
+{
+	uv_close((uv_handle_t *)&s->hangup, NULL);
+	uv_close((uv_handle_t *)&s->terminate, NULL);
+	uv_close((uv_handle_t *)&s->interrupt, NULL);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
 }
 
 static int serve(struct server *s)
@@ -155,6 +163,7 @@ static int serve(struct server *s)
 	http_start(s->http);
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 	log_write(&s->log, LOG_INFO, "stopped", NULL);
+	unwatch_signals(s);
 	http_free(s->http);
 	keeper_free(s->keeper);
 	uv_loop_close(&s->loop);
