@@ -56,7 +56,7 @@ static cJSON *touched(const char *names)
 	char *copy = or_die(strdup(names ? names : "")), *rest = copy, *name;
 
 	while ((name = strsep(&rest, ",")))
-		if (*name && *name != '*')
+		if (*name && *name != '*' && *name != '!')
 			cJSON_AddItemToArray(list, or_die(cJSON_CreateString(name)));
 	free(copy);
 	return list;
@@ -137,16 +137,16 @@ static void touch(struct keeper *k, const char *gates)
 	k->touch = all;
 }
 
-/* Gates were announced. What others announced may want a lock of ours taken or dropped; "!" is a request from SQL. */
+/* Gates were announced. What others announced may want a lock of ours taken or dropped; "!", alone or among gates, is a request
+ * from SQL or leases that were handed to us, and "*" may be that too. */
 void ticking_hear(struct keeper *k, const char *gates, bool from_others)
 {
-	bool asked = *gates == '!';
+	bool asked = strpbrk(gates, "!*") != NULL;
 
 	k->hints++;
-	if (!asked)
-		wake_all(k, gates);
+	wake_all(k, gates);
 	if (from_others && (asked || k->account.count)) {
-		touch(k, asked ? "" : gates);
+		touch(k, gates);
 		ticking_soon(k, 0);
 	}
 }

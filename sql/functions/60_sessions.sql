@@ -113,21 +113,24 @@ begin
 	perform pg_terminate_backend(hoarder);
 end $$;
 
--- A clean stop: the leases go to the replica that was heard of last, or stay for the next one of this name.
+-- A clean stop: the leases go to the replica that was heard of last, or stay for the next one of this name. Their locks are
+-- dropped before that is announced, so that the heir gets them at its first try; and announced with "!", because one that holds
+-- nothing so far looks at no other announcement before its next tick, and meanwhile nobody would guard them.
 create or replace function deploy_gate.change_leave(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
 	me bigint := deploy_gate.batch_session();
 	heir bigint;
+	gates text[];
 begin
 	select s.number into heir from deploy_gate.session s
 	where s.role = 'locks' and s.ended_at is null and s.number <> me
 		and s.stamped_at > deploy_gate.batch_now() - interval '5 s'
 	order by s.stamped_at desc limit 1;
 	if heir is not null then
-		perform deploy_gate.change(array(
-			select lg.gate from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease where l.session = me));
-		perform deploy_gate.supersede(me, heir, 'left');
+		gates := array(
+			select distinct lg.gate from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease where l.session = me);
+		perform deploy_gate.supersede(me, heir, 'left'), deploy_gate.leave_locks(gates), deploy_gate.change(array['!'] || gates);
 	end if;
 	outcome := 'ok';
 end $$;

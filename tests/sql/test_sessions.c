@@ -205,7 +205,11 @@ static void test_leave__hands_the_leases_to_another(void **state)
 	struct scene *scene = *state;
 
 	assert_close("made", &scene->one, "a", "g", "{}");
+	psql_run(&scene->admin, "listen deploy_gate");
 	replica_change(&scene->one, "leave", "'{}'");
+	/* Behind the mark at which even one that holds nothing looks; and by then the lock is free for it. */
+	psql_until_notified(&scene->admin, "!,g");
+	assert_value(&scene->admin, "0", "select count(*) from deploy_gate.locks where granted");
 	assert_owner(scene, "a", &scene->two, "f");
 	assert_state(&scene->one.psql, "DG001", "select deploy_gate.begin(%lld, 0, '{}', '{}')", scene->one.number);
 }
