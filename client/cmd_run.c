@@ -32,20 +32,18 @@ static int run_without(struct client *client)
 }
 
 /* Whether the command is to run although nobody answered. */
-static bool runs_anyway(struct client *client, const struct reply *reply)
+static bool may_run_unasked(const struct client *client, const struct reply *reply)
 {
-	if (client->interrupted || reply->outcome != OUTCOME_UNAVAILABLE ||
-		strcmp(client->options.on_unreachable, "run") != 0)
-		return false;
-	report_say(&client->report, "running the command without knowing whether the gate is open: %s", reply->detail);
-	return true;
+	return !client->interrupted && reply->outcome == OUTCOME_UNAVAILABLE &&
+		strcmp(client->options.on_unreachable, "run") == 0;
 }
 
 /* Nobody said that the job may run. What the environment tells of leases is left to the command if they were confirmed. */
 static int end_unasked(struct client *client, const struct nested *nested, const struct reply *reply)
 {
-	if (!runs_anyway(client, reply))
+	if (!may_run_unasked(client, reply))
 		return client_end(client, reply);
+	report_say(&client->report, "running the command without knowing whether the gate is open: %s", reply->detail);
 	if (!nested->inside) {
 		outers_hand_down(&(struct outers){ .count = 0 });
 		outers_tell(NULL, NULL, NULL);
@@ -120,6 +118,14 @@ static void run_inside(struct job *job, const struct reply *granted)
 		release(job);
 }
 
+/* An answer that was lost may have granted the pass, in which the command then ran. What was asked for longer ago than the pass
+ * would live needs nothing. */
+static void give_back_unseen(const struct job *job, const struct reply *unanswered)
+{
+	if (clock_ms() - unanswered->sent_ms < job->client->options.ttl_ms)
+		(void)lease_give_up(job->client, &job->pass, false);
+}
+
 /* Takes a pass and runs the command. True: it is to be done once more; else *code is what to end with. */
 static bool run_once(struct job *job, int *code)
 {
@@ -140,6 +146,8 @@ static bool run_once(struct job *job, int *code)
 		break;
 	default:
 		*code = end_unasked(client, nested, &reply);
+		if (may_run_unasked(client, &reply))
+			give_back_unseen(job, &reply);
 	}
 	reply_release(&reply);
 	return again;

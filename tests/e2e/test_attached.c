@@ -242,6 +242,52 @@ static void test_attached__who_is_done_does_not_wait_for_a_server_that_is_gone(v
 	proxy_release(&proxy);
 }
 
+/* The pass is granted, and its holder never learns of it. One that is listed for so long is in its second request, which
+ * waits for longer. */
+static void lose_the_answer(const struct world *world, struct proxy *proxy)
+{
+	struct psql admin;
+	struct run run;
+
+	psql_open(&admin, &world->db, NULL);
+	psql_until(&admin,
+		"select (deploy_gate.waiting_jobs_json('job.unseen', clock_timestamp(), false)"
+		" #>> '{oldest,0,since_ago_ms}')::bigint > 4000");
+	proxy_stall(proxy);
+	assert_int_equal(run_words(world, &run, WORDS("-q", "open", "job.unseen")), 0);
+	psql_until(&admin,
+		"select exists (select from deploy_gate.lease where gates = '{job.unseen}' and state = 'inside')");
+	psql_close(&admin);
+	proxy_cut(proxy);
+}
+
+static void test_attached__a_pass_of_which_nobody_learnt_ends_with_the_job(void **state)
+{
+	const struct world *world = *state;
+	struct proxy proxy;
+	struct psql admin;
+	struct run run;
+	char url[128];
+
+	snprintf(url, sizeof(url), "unix:%s", world->socket);
+	proxy_start(&proxy, url);
+	assert_int_equal(run_words(world, &run, WORDS("-q", "close", "job.unseen")), 0);
+	run_start(world, &run,
+		WORDS("run", "job.unseen", "--ttl", "10m", "--reach", "1s", "--on-unreachable", "run", "--url",
+			proxy.url, "--", SELF, "record", "QUIT"));
+	run_await(&run, "waiting: ");
+	lose_the_answer(world, &proxy);
+	run_await(&run, "ready\n");
+	proxy_mend(&proxy);
+	kill(run.pid, SIGQUIT);
+	assert_int_equal(run_finish(&run), RECORDER_EXIT);
+	psql_open(&admin, &world->db, NULL);
+	psql_until(&admin,
+		"select ending = 'released' from deploy_gate.lease where gates = '{job.unseen}' and kind = 'pass'");
+	psql_close(&admin);
+	proxy_release(&proxy);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -253,6 +299,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_attached__another_server_takes_over),
 		cmocka_unit_test(test_attached__an_outage_longer_than_the_ttl),
 		cmocka_unit_test(test_attached__who_is_done_does_not_wait_for_a_server_that_is_gone),
+		cmocka_unit_test(test_attached__a_pass_of_which_nobody_learnt_ends_with_the_job),
 	};
 	int code;
 

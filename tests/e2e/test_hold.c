@@ -31,8 +31,7 @@ static void test_child__is_killed_when_it_does_not_end(void **state)
 	struct run run;
 	int64_t told_ms;
 
-	run_start(*state, &run,
-		WORDS("deploy", "a", "--kill-after", "700ms", "--", SELF, "record", "QUIT"));
+	run_start(*state, &run, WORDS("deploy", "a", "--kill-after", "700ms", "--", SELF, "record", "QUIT"));
 	run_await(&run, "ready\n");
 	force_open(*state);
 	run_await(&run, "got TERM\n");
