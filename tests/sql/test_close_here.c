@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-#define LOCKS_OF(psql) "select count(*) from pg_locks where locktype = 'advisory' and pid = %d", (psql)->pid
-
 /* A pass, which jobs will take through the service. */
 static void make_pass(struct scene *scene, const char *letter, const char *gate, const char *overrun)
 {
@@ -19,14 +17,9 @@ static void make_pass(struct scene *scene, const char *letter, const char *gate,
 		letter, letter, gate, overrun, letter, gate, gate);
 }
 
-/* Sends a close_here and returns once it has tried and did not get the gate. */
 static void start_close(struct scene *scene, struct psql *psql, const char *gate)
 {
-	char call[256];
-
-	snprintf(call, sizeof(call), "call deploy_gate.close_here('%s', 'migration', '30 s')", gate);
-	psql_send(psql, call);
-	psql_until(&scene->admin, "select wait_event = 'PgSleep' from pg_stat_activity where pid = %d", psql->pid);
+	start_waiting(scene, psql, "call deploy_gate.close_here('%s', 'migration', '30 s')", gate);
 }
 
 /* Until it no longer only tries but stands in PostgreSQL's queue for the gate itself. */
@@ -191,28 +184,10 @@ static void test_close_here__leaves_nothing_behind_when_cancelled(void **state)
 	assert_value(&scene->admin, "0", LOCKS_OF(&scene->ann));
 }
 
-/* Whenever a cancel comes, a failure means that nothing is held, and success that all is. */
 static void test_close_here__a_cancel_never_parts_the_lock_from_the_answer(void **state)
 {
-	struct scene *scene = *state;
-	int cancelled = 0;
-
-	for (int i = 0; i < 300; i++) {
-		const char *came;
-		bool failed;
-
-		psql_send(&scene->ann, "call deploy_gate.close_here('a.b.c', 'x', '5 s')");
-		psql_run(&scene->admin, "select count(*) from generate_series(1, %d)", i * 20);
-		psql_cancel(&scene->ann);
-		came = psql_finish(&scene->ann);
-		failed = strcmp(came, "00000") != 0;
-		cancelled += failed;
-		assert_string_equal(came, failed ? "57014" : "00000");
-		/* The gate, the two above it, and the mark that goes with each of those. */
-		assert_value(&scene->admin, failed ? "0" : "5", LOCKS_OF(&scene->ann));
-		psql_run(&scene->ann, "select pg_advisory_unlock_all()");
-	}
-	assert_in_range(cancelled, 1, 300);
+	/* The gate, the two above it, and the mark that goes with each of those. */
+	assert_survives_cancels(*state, "call deploy_gate.close_here('a.b.c', 'x', '5 s')", "5");
 }
 
 /* A window was granted while it waited in the queue: the rows, looked at again behind the locks, say so. */
@@ -248,17 +223,7 @@ static void test_close_here__a_client_that_vanishes_while_waiting_leaves_the_que
 
 static void test_close_here__has_the_server_look_after_the_client(void **state)
 {
-	struct scene *scene = *state;
-	struct psql over_tcp = { 0 };
-
-	psql_open(&over_tcp, &scene->db, "host=127.0.0.1");
-	psql_run(&over_tcp, "call deploy_gate.close_here('a', 'x', '1 s')");
-	assert_value(&over_tcp, "1s 3 1 3 6000",
-		"select concat_ws(' ', current_setting('client_connection_check_interval'), "
-		"current_setting('tcp_keepalives_idle'),"
-		" current_setting('tcp_keepalives_interval'), current_setting('tcp_keepalives_count'),"
-		" current_setting('tcp_user_timeout'))");
-	psql_close(&over_tcp);
+	assert_looks_after_client(*state, "call deploy_gate.close_here('a', 'x', '1 s')");
 }
 
 static void test_close_here__the_reason_is_there_for_all_to_see(void **state)

@@ -1,15 +1,7 @@
 /* Windows that find passes inside, in the rows: how they wait, what they do when nobody leaves, what they let in themselves. */
 #include "support/scene.h"
 
-#include <stdio.h>
-
 #define HOUR "interval '1 hour'"
-
-#define assert_pass(wanted, replica, letter, gates, more)                                                              \
-	assert_string_equal(replica_pass(replica, letter, gates, more), wanted)
-#define assert_close(wanted, replica, letter, gates, more)                                                             \
-	assert_string_equal(replica_close(replica, letter, gates, more), wanted)
-#define assert_release(wanted, replica, letter) assert_string_equal(replica_release(replica, letter), wanted)
 
 /* A pass that acts under the token of a lease. */
 #define assert_inside(wanted, replica, letter, gates, owner)                                                           \
@@ -24,32 +16,6 @@ static const char *digest(const char *letter)
 
 	memset(text, *letter, sizeof(text) - 1);
 	return text;
-}
-
-/* The locks of a session on known gates: "g shared, g.x exclusive". */
-static void assert_locks(struct scene *scene, const struct replica *replica, const char *wanted)
-{
-	assert_value(&scene->admin, wanted,
-		"select string_agg(gate || ' ' || mode, ', ' order by gate, mode) from deploy_gate.locks where granted "
-		"and pid = %d",
-		replica->psql.pid);
-}
-
-static void assert_lease(struct scene *scene, const char *letter, const char *wanted)
-{
-	assert_value(&scene->admin, wanted,
-		"select concat_ws(' ', state, ending, case when overrun then 'overrun' end,"
-		" case when contested then 'contested' end, case when not locked and ended_at is null then 'unlocked' "
-		"end)"
-		" from deploy_gate.lease where id = repeat('%s', 32)",
-		letter);
-}
-
-/* As if a drain, or what else is due at that column, had come to its end. */
-static void let_pass(struct scene *scene, const char *column)
-{
-	psql_run(&scene->admin, "update deploy_gate.lease set %s = %s - " HOUR " where %s is not null", column, column,
-		column);
 }
 
 static void test_drain__shuts_the_door_at_once_and_closes_behind_the_last(void **state)
@@ -101,7 +67,7 @@ static void test_drain__abort_opens_the_gate_again(void **state)
 
 	assert_pass("made", &scene->one, "a", "g", "{}");
 	assert_close("draining", &scene->one, "w", "g.x,g,f", "{}");
-	let_pass(scene, "drain_until");
+	make_due(scene, "drain_until");
 	/* Another's deadline is nothing to tick for: only the owner does something about it. */
 	replica_sweep(&scene->two);
 	assert_value(&scene->two.psql, "t", "select key > 500000 from settled where what = 'next'");
@@ -124,7 +90,7 @@ static void test_drain__abort_of_a_rollback_leaves_the_gate_crashed(void **state
 	replica_change(&scene->one, "open", "test.token('a', 'g') || '{\"outcome\": \"failed\"}'");
 	assert_pass("closed", &scene->one, "c", "g", "{}");
 	assert_close("draining", &scene->one, "w", "g", "{}");
-	let_pass(scene, "drain_until");
+	make_due(scene, "drain_until");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "w", "ended drain_timeout");
 	assert_pass("closed", &scene->two, "c", "g", "{}");
@@ -137,7 +103,7 @@ static void test_drain__abort_of_a_rollback_leaves_the_gate_crashed(void **state
 /* A rollback at the end of its drain, which covered more than had crashed: the rest was not broken, and opens. */
 static void give_up_rollback(struct scene *scene, const char *letter)
 {
-	let_pass(scene, "drain_until");
+	make_due(scene, "drain_until");
 	for (int i = 0; i < 2; i++) {
 		replica_sweep(&scene->one);
 		assert_lease(scene, letter, "ended drain_timeout");
@@ -190,7 +156,7 @@ static void test_drain__proceed_closes_over_those_inside(void **state)
 	assert_pass("made", &scene->one, "a", "g.x,h", "{}");
 	assert_pass("made", &scene->two, "b", "g", "{}");
 	assert_close("draining", &scene->one, "w", "g", "{\"on_drain\": \"proceed\"}");
-	let_pass(scene, "drain_until");
+	make_due(scene, "drain_until");
 	/* The other replica has to drop its lock first. */
 	assert_close("draining", &scene->one, "w", "g", "{}");
 	assert_lease(scene, "a", "inside overrun");
@@ -236,7 +202,7 @@ static void test_drain__stop_tells_them_and_proceeds_10_s_later(void **state)
 
 	assert_pass("made", &scene->one, "a", "g", "{}");
 	assert_close("draining", &scene->one, "w", "g", "{\"on_drain\": \"stop\"}");
-	let_pass(scene, "drain_until");
+	make_due(scene, "drain_until");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside");
 	assert_value(&scene->admin, "t",
@@ -245,7 +211,7 @@ static void test_drain__stop_tells_them_and_proceeds_10_s_later(void **state)
 	assert_value(&scene->one.psql, "t", "select key between 5000 and 10000 from settled where what = 'next'");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "w", "draining unlocked");
-	let_pass(scene, "drain_until");
+	make_due(scene, "drain_until");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside overrun");
 	assert_lease(scene, "w", "closed");
@@ -276,7 +242,7 @@ static void test_drain__outlives_its_client_for_15_s(void **state)
 	replica_change(&scene->two, "unclaim", "test.token('w', 'g') || '{\"claim\": 2}'");
 	assert_release("ok", &scene->one, "a");
 	assert_lease(scene, "w", "closed");
-	let_pass(scene, "unclaimed_at");
+	make_due(scene, "unclaimed_at");
 	replica_tick(&scene->two);
 	assert_lease(scene, "w", "ended abandoned");
 }
@@ -291,7 +257,7 @@ static void test_drain__that_nobody_waits_for_any_more_opens_the_gate(void **sta
 		"update deploy_gate.session set stamped_at = stamped_at - interval '6 s' where number = %lld",
 		scene->two.number);
 	replica_tick(&scene->one);
-	let_pass(scene, "unclaimed_at");
+	make_due(scene, "unclaimed_at");
 	replica_tick(&scene->one);
 	assert_lease(scene, "w", "ended abandoned");
 	assert_pass("made", &scene->one, "b", "g", "{}");
@@ -303,7 +269,7 @@ static void test_drain__an_outage_does_not_count(void **state)
 
 	assert_pass("made", &scene->one, "a", "g", "{}");
 	assert_close("draining", &scene->one, "w", "g", "{\"on_drain\": \"stop\", \"drain_ms\": 1000}");
-	let_pass(scene, "drain_until");
+	make_due(scene, "drain_until");
 	replica_sweep(&scene->one);
 	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = stamped_at - " HOUR);
 	psql_run(&scene->admin,

@@ -2,18 +2,9 @@
  * where it did not get in. */
 #include "support/scene.h"
 
-#include <stdio.h>
-
-#define LOCKS_OF(psql) "select count(*) from pg_locks where locktype = 'advisory' and pid = %d", (psql)->pid
-
-/* Sends an enter and returns once it has tried and did not get in. */
 static void start_enter(struct scene *scene, struct psql *psql, const char *gate)
 {
-	char call[256];
-
-	snprintf(call, sizeof(call), "call deploy_gate.enter('%s', '30 s')", gate);
-	psql_send(psql, call);
-	psql_until(&scene->admin, "select wait_event = 'PgSleep' from pg_stat_activity where pid = %d", psql->pid);
+	start_waiting(scene, psql, "call deploy_gate.enter('%s', '30 s')", gate);
 }
 
 /* Asks for a window until it drains for plain sessions, seen twice. */
@@ -174,27 +165,9 @@ static void test_enter__holds_nothing_when_cancelled(void **state)
 	assert_value(&scene->admin, "0", LOCKS_OF(&scene->ann));
 }
 
-/* Whenever a cancel comes, a failure means that nothing is held, and success that all is. */
 static void test_enter__a_cancel_never_parts_the_locks_from_the_answer(void **state)
 {
-	struct scene *scene = *state;
-	int cancelled = 0;
-
-	for (int i = 0; i < 300; i++) {
-		const char *came;
-		bool failed;
-
-		psql_send(&scene->ann, "call deploy_gate.enter('a.b.c', '5 s')");
-		psql_run(&scene->admin, "select count(*) from generate_series(1, %d)", i * 20);
-		psql_cancel(&scene->ann);
-		came = psql_finish(&scene->ann);
-		failed = strcmp(came, "00000") != 0;
-		cancelled += failed;
-		assert_string_equal(came, failed ? "57014" : "00000");
-		assert_value(&scene->admin, failed ? "0" : "3", LOCKS_OF(&scene->ann));
-		psql_run(&scene->ann, "select pg_advisory_unlock_all()");
-	}
-	assert_in_range(cancelled, 1, 300);
+	assert_survives_cancels(*state, "call deploy_gate.enter('a.b.c', '5 s')", "3");
 }
 
 static void test_enter__a_client_that_vanishes_leaves(void **state)
@@ -210,16 +183,7 @@ static void test_enter__a_client_that_vanishes_leaves(void **state)
 
 static void test_enter__has_the_server_look_after_the_client(void **state)
 {
-	struct scene *scene = *state;
-	struct psql over_tcp = { 0 };
-
-	psql_open(&over_tcp, &scene->db, "host=127.0.0.1");
-	psql_run(&over_tcp, "call deploy_gate.enter('a', '1 s')");
-	assert_value(&over_tcp, "1s 3 1 3 6000",
-		"select concat_ws(' ', current_setting('client_connection_check_interval'),"
-		" current_setting('tcp_keepalives_idle'), current_setting('tcp_keepalives_interval'),"
-		" current_setting('tcp_keepalives_count'), current_setting('tcp_user_timeout'))");
-	psql_close(&over_tcp);
+	assert_looks_after_client(*state, "call deploy_gate.enter('a', '1 s')");
 }
 
 static void test_leave__undoes_one_enter_each(void **state)

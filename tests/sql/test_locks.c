@@ -5,18 +5,6 @@
 
 #define WAITING "{\"wait_ms\": 600000}"
 
-#define assert_close(wanted, replica, letter, gates, more)                                                             \
-	assert_string_equal(replica_close(replica, letter, gates, more), wanted)
-
-/* The locks of a session on known gates: "g shared, g.x exclusive". */
-static void assert_locks(struct scene *scene, const struct replica *replica, const char *wanted)
-{
-	assert_value(&scene->admin, wanted,
-		"select string_agg(gate || ' ' || mode, ', ' order by gate, mode) from deploy_gate.locks where granted "
-		"and pid = %d",
-		replica->psql.pid);
-}
-
 /* How often a session holds a lock shows only in how often it can be dropped. */
 static void assert_held_once(struct replica *replica, const char *gate, const char *function)
 {

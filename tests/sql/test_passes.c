@@ -1,48 +1,12 @@
 /* Passes in the rows: who gets in, which locks that wants, and what becomes of them. */
 #include "support/scene.h"
 
-#include <stdio.h>
-
-#define HOUR "interval '1 hour'"
-
-#define assert_pass(wanted, replica, letter, gates, more)                                                              \
-	assert_string_equal(replica_pass(replica, letter, gates, more), wanted)
-#define assert_close(wanted, replica, letter, gates, more)                                                             \
-	assert_string_equal(replica_close(replica, letter, gates, more), wanted)
-#define assert_release(wanted, replica, letter) assert_string_equal(replica_release(replica, letter), wanted)
-
-/* The locks of a session on known gates: "g shared, g.x exclusive". */
-static void assert_locks(struct scene *scene, const struct replica *replica, const char *wanted)
-{
-	assert_value(&scene->admin, wanted,
-		"select string_agg(gate || ' ' || mode, ', ' order by gate, mode) from deploy_gate.locks where granted "
-		"and pid = %d",
-		replica->psql.pid);
-}
-
-static void assert_lease(struct scene *scene, const char *letter, const char *wanted)
-{
-	assert_value(&scene->admin, wanted,
-		"select concat_ws(' ', state, ending, case when overrun then 'overrun' end,"
-		" case when contested then 'contested' end, case when not locked and ended_at is null then 'unlocked' "
-		"end)"
-		" from deploy_gate.lease where id = repeat('%s', 32)",
-		letter);
-}
-
 static void limit(struct scene *scene, const char *gate, int most)
 {
 	psql_run(&scene->admin,
 		"insert into deploy_gate.gate (name, pass_limit) values ('%s', %d)"
 		" on conflict (name) do update set pass_limit = excluded.pass_limit",
 		gate, most);
-}
-
-/* As if a drain, or what else is due at that column, had come to its end. */
-static void let_pass(struct scene *scene, const char *column)
-{
-	psql_run(&scene->admin, "update deploy_gate.lease set %s = %s - " HOUR " where %s is not null", column, column,
-		column);
 }
 
 static void test_pass__holds_gates_and_ancestors_shared_once(void **state)
@@ -145,7 +109,7 @@ static void test_pass__what_lost_its_lock_to_somebody_outside_is_contested(void 
 	psql_run(&scene->admin, "update deploy_gate.lease set locked = false");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside unlocked");
-	let_pass(scene, "blocked_at");
+	make_due(scene, "blocked_at");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside contested unlocked");
 	psql_run(&scene->ann, "select pg_advisory_unlock_all()");
@@ -181,11 +145,11 @@ static void test_expiry__ends_a_pass_and_the_drain_for_it(void **state)
 	assert_pass("made", &scene->one, "a", "g", "{\"ttl_ms\": 60000}");
 	psql_run(&scene->admin, "update deploy_gate.lease set was_attached = true");
 	assert_close("draining", &scene->one, "w", "g", "{}");
-	let_pass(scene, "expires_at");
+	make_due(scene, "expires_at");
 	assert_string_equal(replica_change(&scene->two, "renew", "test.token('a', '') || '{\"ttl_ms\": 60000}'"), "ok");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "inside");
-	let_pass(scene, "expires_at");
+	make_due(scene, "expires_at");
 	replica_sweep(&scene->one);
 	assert_lease(scene, "a", "ended expired");
 	assert_lease(scene, "w", "closed");
@@ -202,7 +166,7 @@ static void test_abandoned__a_pass_whose_answer_found_nobody_ends_after_15_s(voi
 	replica_change(&scene->one, "unclaim", "test.token('b', 'g')");
 	/* Back at another replica in time: it is the one who made it. */
 	assert_pass("made", &scene->two, "b", "g", "{\"claim\": 2}");
-	let_pass(scene, "unclaimed_at");
+	make_due(scene, "unclaimed_at");
 	replica_tick(&scene->two);
 	assert_lease(scene, "a", "ended abandoned");
 	assert_lease(scene, "b", "inside");

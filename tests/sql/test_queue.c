@@ -4,14 +4,6 @@
 #define WAITING "{\"wait_ms\": 600000}"
 
 /* The answers of a close are compared as words. */
-#define assert_close(wanted, replica, letter, gates, more)                                                             \
-	assert_string_equal(replica_close(replica, letter, gates, more), wanted)
-
-static void assert_lease(struct scene *scene, const char *letter, const char *wanted)
-{
-	assert_value(&scene->admin, wanted,
-		"select concat_ws(' ', state, ending) from deploy_gate.lease where id = repeat('%s', 32)", letter);
-}
 
 /* Moves what is stored into the past, as if that much time had gone by. */
 static void let_pass(struct scene *scene, const char *interval)

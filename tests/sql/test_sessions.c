@@ -6,9 +6,6 @@
 #define WAITING "{\"wait_ms\": 600000}"
 #define REGISTER "select number from deploy_gate.register_locks('%s', '%s', '0', 'here')"
 
-#define assert_close(wanted, replica, letter, gates, more)                                                             \
-	assert_string_equal(replica_close(replica, letter, gates, more), wanted)
-
 /* Ends the backend and returns once it is gone. */
 static void kill_replica(struct scene *scene, struct replica *replica)
 {

@@ -1,8 +1,6 @@
 /* Who waits at a gate, as it is told from what the replicas told of those who wait there. */
 #include "support/scene.h"
 
-#include <stdio.h>
-
 /* A job that a replica lists, whose id is a letter 32 times; more is further members. */
 #define JOB(letter, since, more) \
 	"{\"id\": \"" letter letter letter letter "\", \"holder\": \"ann\", \"job\": \"night\", \"since\": \"" since \

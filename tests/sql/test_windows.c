@@ -5,16 +5,6 @@
 
 #define HOUR "interval '1 hour'"
 
-#define assert_close(wanted, replica, letter, gates, more)                                                             \
-	assert_string_equal(replica_close(replica, letter, gates, more), wanted)
-
-static void assert_lease(struct scene *scene, const char *letter, const char *wanted)
-{
-	assert_value(&scene->admin, wanted,
-		"select concat_ws(' ', state, ending, aftermath) from deploy_gate.lease where id = repeat('%s', 32)",
-		letter);
-}
-
 static const char *change(struct scene *scene, const char *kind, const char *letter, const char *more)
 {
 	return replica_change(&scene->one, kind, "test.token('%s', 'g') || '%s'", letter, more);
