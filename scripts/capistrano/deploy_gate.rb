@@ -40,7 +40,7 @@ module DeployGate
         at_exit { leave($!) }
         @window.close
       end
-      ENV.update(@window.environment)
+      tell
       set(:deploy_gate_fence, @window.fence)
       open_last
     end
@@ -50,7 +50,7 @@ module DeployGate
       return unless @window
 
       intact = @window.open(failed)
-      @window.environment.each_key { |name| ENV.delete(name) }
+      @told_before.each { |name, value| ENV[name] = value }
       @window = nil
       exit(EXITS["gone"]) unless intact
     end
@@ -96,14 +96,32 @@ module DeployGate
     def inside_another?
       return false unless ENV["DEPLOY_GATE_TOKEN"]
 
-      outer = Window.behind(ENV["DEPLOY_GATE_TOKEN"], Service.new(options))
-      covered = gates.split(",").all? { |gate| outer["gates"].any? { |g| "#{gate}.".start_with?("#{g}.") } }
-      raise Refused.new("a job inside #{gates} cannot close it", "bad_request") if covered && outer["kind"] == "pass"
+      @outers = Window.outers(Service.new(options))
+      open = gates.split(",").reject { |gate| outer?("window") { |outer| within?(gate, outer) } }
+      jobs = open.select { |gate| outer?("pass") { |outer| within?(gate, outer) || within?(outer, gate) } }
+      raise Refused.new("a job inside #{jobs.join(',')} cannot close it", "bad_request") unless jobs.empty?
 
-      if covered then say("#{gates} is closed already, by what runs this cap")
-      else complain("DEPLOY_GATE_TOKEN is not that of a live window over #{gates}: ignored")
+      if open.empty? then say("#{gates} is closed already, by what runs this cap")
+      else complain("DEPLOY_GATE_TOKEN is not that of a live window over #{open.join(',')}: ignored")
       end
-      covered
+      open.empty?
+    end
+
+    # Whether any gate of the leases of that kind, of those that this cap runs inside of, is so.
+    def outer?(kind, &so)
+      @outers.values.any? { |lease| lease["kind"] == kind && lease["gates"].any?(&so) }
+    end
+
+    def within?(gate, ancestor)
+      "#{gate}.".start_with?("#{ancestor}.")
+    end
+
+    # What runs inside this cap is told of its window, and of what the cap runs inside of.
+    def tell
+      told = @window.environment
+      told["DEPLOY_GATE_OUTER"] = @outers.keys.join(",") if @outers && !@outers.empty?
+      @told_before = told.map { |name, _| [name, ENV[name]] }.to_h
+      ENV.update(told)
     end
 
     def described(gate)

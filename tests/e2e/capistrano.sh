@@ -408,6 +408,21 @@ test_capistrano__deploys_inside_a_window_use_that_window() {
 	expect_gate open
 }
 
+test_capistrano__deploys_inside_a_job_of_a_window_use_that_window() {
+	begin_without_server
+	"$client" -q deploy production -- "$client" -q run elsewhere -- cap production deploy >>out 2>&1
+	expect_in_log 'closed already'
+	expect -n "$(at last)"
+	expect_gate open
+}
+
+test_capistrano__deploys_inside_a_job_are_told_of_its_pass_too() {
+	begin_without_server
+	E2E_ACTS=updated:outside "$client" -q run elsewhere -- cap production deploy >>out 2>&1
+	expect_in_log 'cannot close elsewhere from inside a pass'
+	expect_gate open
+}
+
 test_capistrano__jobs_of_the_deploy_itself_are_let_in() {
 	begin_without_server
 	E2E_ACTS=updated:inside deploy

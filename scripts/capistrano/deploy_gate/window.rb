@@ -11,10 +11,11 @@ module DeployGate
   class Window
     STEP = 25 # of a long wait, in seconds: proxies lose patience after 60
 
-    # The live lease of somebody's token; without gates if there is none.
-    def self.behind(token, service)
-      lease = service.ask("Get", "/v1/leases/#{DeployGate.lease_id(token)}").body
-      lease["gates"] && !lease["ended_at"] ? lease : { "gates" => [] }
+    # The live leases that this process runs inside of, by their tokens, the innermost first.
+    def self.outers(service)
+      tokens = [ENV["DEPLOY_GATE_TOKEN"], *ENV["DEPLOY_GATE_OUTER"].to_s.split(",")]
+      leases = tokens.map { |token| [token, service.ask("Get", "/v1/leases/#{DeployGate.lease_id(token)}").body] }
+      leases.select { |_, lease| lease["gates"] && !lease["ended_at"] }.to_h
     end
 
     def initialize(gates, options, reason)

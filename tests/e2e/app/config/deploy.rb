@@ -22,7 +22,8 @@ def note(what)
 end
 
 # What the test wants to happen behind a task: "hold" until the file "go" is there, in a command on the server if there is
-# one; "raise"; "exit"; "fork" a child that ends like any Ruby program; "tell" the secret; run a job "inside".
+# one; "raise"; "exit"; "fork" a child that ends like any Ruby program; "tell" the secret; run a job "inside"; close
+# what the cap runs "outside" of.
 ACTS = {
   "hold" => lambda do
     note "holds"
@@ -33,7 +34,8 @@ ACTS = {
   "exit" => -> { exit 3 },
   "fork" => -> { Process.wait(fork { exit }) },
   "tell" => -> { File.write("secret", ENV.fetch("DEPLOY_GATE_TOKEN")) },
-  "inside" => -> { system(ENV.fetch("E2E_CLIENT"), "run", "production", "--wait", "0s", "--", "touch", "inside") }
+  "inside" => -> { system(ENV.fetch("E2E_CLIENT"), "run", "production", "--wait", "0s", "--", "touch", "inside") },
+  "outside" => -> { system(ENV.fetch("E2E_CLIENT"), "close", "elsewhere") }
 }.freeze
 
 # E2E_ACTS="updated:tell updated:hold reverted:raise"
