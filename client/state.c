@@ -72,13 +72,15 @@ enum outcome state_init(struct state *state, struct fault *fault)
 	const char *own = environment("DEPLOY_GATE_STATE_DIR"), *xdg = environment("XDG_STATE_HOME"),
 		   *home = environment("HOME");
 	const struct passwd *user = home ? NULL : getpwuid(geteuid());
-	char session[SESSION_NAME_MAX + 1];
+	char session[SESSION_NAME_MAX + 1], here[PATH_MAX];
 	int size;
 
 	session_name(session);
 	if (user)
 		home = user->pw_dir;
-	if (own)
+	if (own && *own != '/' && getcwd(here, sizeof(here))) /* what is left behind by --while-pid lives elsewhere */
+		size = snprintf(state->directory, PATH_MAX, "%s/%s/%s", here, own, session);
+	else if (own)
 		size = snprintf(state->directory, PATH_MAX, "%s/%s", own, session);
 	else if (xdg && *xdg == '/')
 		size = snprintf(state->directory, PATH_MAX, "%s/deploy-gate/%s", xdg, session);

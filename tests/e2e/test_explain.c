@@ -326,22 +326,25 @@ static void test_gate__shows_and_changes_what_is_named(void **state)
 static void test_run__tells_of_its_own_lease_alone(void **state)
 {
 	static const char told[] = "echo ${DEPLOY_GATE_TOKEN-no} ${DEPLOY_GATE_GATES-no} ${DEPLOY_GATE_FENCE-no} "
-				   "${DEPLOY_GATE_RELEASE-no}";
+				   "${DEPLOY_GATE_RELEASE-no} ${DEPLOY_GATE_OUTER-no}";
 	static const struct step steps[] = {
-		{ { "run", "r", "--", "sh", "-c", told }, 0, { "is ignored: ", " r 0 no\n" } },
-		{ { "deploy", "r", "--", "sh", "-c", told }, 0, { "is ignored: ", " r ", " no\n" } },
-		{ { "deploy", "r", "--release", "r2", "--", "sh", "-c", told }, 0, { "is ignored: ", " r ", " r2\n" } },
+		{ { "run", "r", "--", "sh", "-c", told }, 0, { "is ignored: ", " r 0 no no\n" } },
+		{ { "deploy", "r", "--", "sh", "-c", told }, 0, { "is ignored: ", " r ", " no no\n" } },
+		{ { "deploy", "r", "--release", "r2", "--", "sh", "-c", told }, 0,
+			{ "is ignored: ", " r ", " r2 no\n" } },
 		{ { "--url", "unix:/nonexistent", "run", "r", "--reach", "100ms", "--on-unreachable", "run", "--", "sh",
 			  "-c", told },
-			0, { "running the command without knowing", "no no no no\n" } },
+			0, { "running the command without knowing", "no no no no no\n" } },
 	};
 
 	setenv("DEPLOY_GATE_TOKEN", "0123456789abcdef0123456789abcdef", 1);
+	setenv("DEPLOY_GATE_OUTER", "fedcba9876543210fedcba9876543210", 1);
 	setenv("DEPLOY_GATE_GATES", "earlier", 1);
 	setenv("DEPLOY_GATE_FENCE", "1", 1);
 	setenv("DEPLOY_GATE_RELEASE", "r1", 1);
 	PLAY(steps);
 	unsetenv("DEPLOY_GATE_TOKEN");
+	unsetenv("DEPLOY_GATE_OUTER");
 	unsetenv("DEPLOY_GATE_GATES");
 	unsetenv("DEPLOY_GATE_FENCE");
 	unsetenv("DEPLOY_GATE_RELEASE");

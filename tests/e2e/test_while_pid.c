@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -78,6 +79,22 @@ static void test_while_pid__the_gate_is_closed_as_long_as_the_process_lives(void
 	assert_int_equal(command(*state, WORDS("open", "w")), 64);
 }
 
+/* What is left behind has another working directory. */
+static void test_while_pid__its_token_is_forgotten_also_in_a_place_named_from_here(void **state)
+{
+	const struct world *world = *state;
+	pid_t pid = begin_process();
+
+	assert_int_equal(chdir(world->place), 0);
+	setenv("DEPLOY_GATE_STATE_DIR", "here", 1);
+	close_while(world, "w", pid, "stop");
+	end_process(pid);
+	await_follower();
+	assert_int_equal(command(world, WORDS("open", "w")), 64);
+	assert_int_equal(rmdir("here/@user") | rmdir("here"), 0);
+	setenv("DEPLOY_GATE_STATE_DIR", world->place, 1);
+}
+
 static void test_while_pid__the_process_ends_when_the_window_is_lost(void **state)
 {
 	pid_t pid = begin_process();
@@ -128,6 +145,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_while_pid__the_gate_is_closed_as_long_as_the_process_lives),
+		cmocka_unit_test(test_while_pid__its_token_is_forgotten_also_in_a_place_named_from_here),
 		cmocka_unit_test(test_while_pid__the_process_ends_when_the_window_is_lost),
 		cmocka_unit_test(test_while_pid__or_goes_on_if_that_is_asked_for),
 		cmocka_unit_test(test_while_pid__somebody_may_open_before),
