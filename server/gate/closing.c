@@ -204,20 +204,26 @@ static void stand(struct closing *c, enum outcome outcome, const char *body)
 		task_wake_in(&c->task, least(pause, left(c->until_ms, now)), time_came);
 }
 
+/* Whether nothing was done, or nobody knows: then what stood before, a place in the queue or a window on its way, stands still. */
+static bool left_standing(enum outcome outcome)
+{
+	return outcome == OUTCOME_UNAVAILABLE || outcome == OUTCOME_TOO_MANY || outcome == OUTCOME_INTERNAL;
+}
+
 /* Nobody listens any more: what was granted or kept for us is left for the client that comes back with the token. */
 static void let_go(struct closing *c, enum outcome outcome)
 {
 	if (outcome == OUTCOME_OK || outcome == OUTCOME_MADE || !outcome_row(outcome)->status ||
-		outcome == OUTCOME_DRAINING || outcome == OUTCOME_UNAVAILABLE)
+		outcome == OUTCOME_DRAINING || left_standing(outcome))
 		unclaim(c);
 	finish(c, OUTCOME_UNAVAILABLE, NULL, task_leaving);
 }
 
-/* PostgreSQL is not back in time. Whatever is claimed for us is not wanted any more, which is said once it is. */
-static void lose(struct closing *c)
+/* Whatever is claimed for us is not wanted any more, which is said once PostgreSQL is there for it. */
+static void lose(struct closing *c, enum outcome outcome, const char *body)
 {
 	unclaim(c);
-	finish(c, OUTCOME_UNAVAILABLE, NULL, task_unreachable);
+	finish(c, outcome, body, outcome == OUTCOME_UNAVAILABLE ? task_unreachable : NULL);
 }
 
 /* From the second time on it says so: then it does not take the claim from a request that came later with the same token. */
@@ -252,8 +258,8 @@ static void asked(struct change *change, enum outcome outcome, const char *body)
 		stand(c, outcome, body);
 	else if (outcome == OUTCOME_UNAVAILABLE && c->was_up && !k->leaving && uv_now(k->loop) < c->until_ms)
 		task_wake_in(&c->task, OUTAGE_MS, time_came);
-	else if (outcome == OUTCOME_UNAVAILABLE)
-		lose(c);
+	else if (left_standing(outcome))
+		lose(c, outcome, body);
 	else
 		finish(c, outcome, body, NULL);
 }

@@ -198,6 +198,22 @@ static void test_faults__a_full_table_of_locks_passes(void **state)
 	assert_int_equal(psql_number(&stage->admin, held), pid);
 }
 
+/* Whatever makes or changes a lease with that reason fails from now on; or does not any more. */
+static void fail_leases(struct stage *stage, const char *when, const char *sqlstate)
+{
+	psql_run(&stage->admin,
+		"create function deploy_gate.refuse() returns trigger language plpgsql as $$ begin"
+		" raise exception 'there is too little' using errcode = '%s'; end $$;"
+		" create trigger refuse before insert or update on deploy_gate.lease for each row when (%s)"
+		" execute function deploy_gate.refuse()",
+		sqlstate, when);
+}
+
+static void mend_leases(struct stage *stage)
+{
+	psql_run(&stage->admin, "drop trigger refuse on deploy_gate.lease; drop function deploy_gate.refuse()");
+}
+
 /* The simpler way: to call whatever a statement fails with an error of our own. A disk is full for a while, and then is not. */
 static void test_faults__a_full_disk_passes(void **state)
 {
@@ -205,15 +221,33 @@ static void test_faults__a_full_disk_passes(void **state)
 	static const char close[] = "reason=full&timeout=1s&token=" TOKEN("disk");
 	const struct ask *full;
 
-	psql_run(&stage->admin,
-		"create function deploy_gate.fill_disk() returns trigger language plpgsql as $$ begin"
-		" raise exception 'No space left on device' using errcode = '53100'; end $$;"
-		" create trigger fill_disk before insert on deploy_gate.lease for each row when (new.reason = 'full')"
-		" execute function deploy_gate.fill_disk()");
+	fail_leases(stage, "new.reason = 'full'", "53100");
 	full = post(stage, "/v1/gates/faults.disk/close", close);
-	psql_run(&stage->admin, "drop trigger fill_disk on deploy_gate.lease; drop function deploy_gate.fill_disk()");
+	mend_leases(stage);
 	assert_answer(full, 503, "unavailable");
 	assert_answer(post(stage, "/v1/gates/faults.disk/close", close), 201, NULL);
+}
+
+/* The simpler way: to answer, and leave the place in the queue claimed for a request that is over. As long as the server lived
+ * nothing would end it; and a window that was on its way would keep its gate shut. */
+static void test_faults__who_waited_and_cannot_be_served_leaves_no_claim(void **state)
+{
+	struct stage *stage = *state;
+	static const char close[] = "reason=unlucky&wait=10m&token=" TOKEN("unlucky");
+	struct ask *queued;
+
+	assert_answer(post(stage, "/v1/gates/faults.claim/close", "token=" TOKEN("lucky")), 201, NULL);
+	queued = http_begin(&stage->http, &stage->one, "POST /v1/gates/faults.claim/close", close);
+	await_deploys(stage, "faults.claim", 1);
+	fail_leases(stage, "new.reason = 'unlucky' and new.state <> 'queued'", "53200");
+	assert_answer(post(stage, "/v1/gates/faults.claim/open", "token=" TOKEN("lucky")), 200, NULL);
+	http_finish(queued);
+	mend_leases(stage);
+	assert_answer(queued, 429, "too_many");
+	psql_until(&stage->admin,
+		"select claim_session is null and unclaimed_at is not null from deploy_gate.lease"
+		" where reason = 'unlucky'");
+	assert_answer(post(stage, "/v1/gates/faults.claim/close", close), 201, NULL);
 }
 
 static void signal_backend(struct stage *stage, int pid, const char *signal)
@@ -289,6 +323,7 @@ int main(void)
 		STAGE_TEST(test_faults__without_memory_nothing_new_is_begun),
 		PRIVATE_TEST(test_faults__a_full_table_of_locks_passes),
 		STAGE_TEST(test_faults__a_full_disk_passes),
+		STAGE_TEST(test_faults__who_waited_and_cannot_be_served_leaves_no_claim),
 		PRIVATE_TEST(test_faults__a_backend_that_stands_still_is_given_up),
 		STAGE_TEST(test_faults__users_in_long_transactions_hinder_nobody),
 		PRIVATE_TEST(test_faults__a_hint_that_is_lost_leaves_nobody_asleep),
