@@ -14,6 +14,8 @@ static const struct advice {
 	{ ADVICE_AGAIN, NULL, NULL },
 	{ ADVICE_IN_LINE, "--wait 30m waits in line; if that deploy is dead: `deploy-gate open ",
 		" --force --reason WHY`" },
+	{ ADVICE_IN_LINE_BEHIND_SQL, "--wait 30m waits in line; `deploy-gate explain ",
+		"` says how to end that session" },
 	{ ADVICE_TO_WAIT_INSIDE, NULL, NULL },
 	{ ADVICE_DRAIN_GOES_ON, NULL, NULL },
 	{ ADVICE_SAME_TOKEN, NULL, NULL },

@@ -185,6 +185,7 @@ static void explain_open(const char *name, const cJSON *gate)
 	say_jobs(gate);
 	/* They shut it to nobody, but keep it from being closed. */
 	say_sessions("below:", gate);
+	say_how_to_end(gate);
 }
 
 static void explain_full(const char *name, const cJSON *gate)

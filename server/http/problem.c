@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/advice.h"
 #include "base/die.h"
 #include "base/duration.h"
 #include "base/json.h"
@@ -87,12 +88,16 @@ static const char *ending_sentence(const char *word)
 	return "it ended";
 }
 
-/* How an ended lease ended; who and why only where it was somebody else. */
+/* How an ended lease ended; who and why only where it was somebody else. One that reached its max was not neglected. */
 static void say_end(FILE *out, const cJSON *lease)
 {
-	const char *by = json_text(lease, "ended_by"), *holder = json_text(lease, "holder");
+	const char *by = json_text(lease, "ended_by"), *holder = json_text(lease, "holder"),
+		   *end = json_text(lease, "end");
 
-	fputs(ending_sentence(json_text(lease, "end")), out);
+	if (end && strcmp(end, "expired") == 0 && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(lease, "max_reached")))
+		say_span(out, "it expired: it was not to last longer than ", lease, "max_ms", "");
+	else
+		fputs(ending_sentence(end), out);
 	if (by && (!holder || strcmp(by, holder) != 0))
 		say_text(out, " by ", lease, "ended_by", "");
 	say_span(out, ", ", lease, "ended_ago_ms", " ago");
@@ -268,11 +273,28 @@ static bool say_facts(FILE *out, enum outcome outcome, const cJSON *facts)
 	return true;
 }
 
-/* Whether the advice of the route is meant for it: not where a close is past waiting for anybody but the jobs inside. */
-static bool advises(const struct problem *problem)
+/* What to do instead where a plain session is in the way: the service cannot end it. */
+static const struct {
+	const char *usual, *about_sessions;
+} advices[] = {
+	{ ADVICE_IN_LINE, ADVICE_IN_LINE_BEHIND_SQL },
+	{ ADVICE_THE_SHUT_ONE, ADVICE_END_SESSION },
+};
+
+/* The advice of the route where it is meant for this, or NULL: not where a close is past waiting for anybody but the jobs inside. */
+static const char *advice_for(const struct problem *problem, const cJSON *facts)
 {
-	return problem->advice && outcome_row(problem->outcome)->retry_after_s > 0 &&
-		problem->outcome != OUTCOME_DRAINING && problem->outcome != OUTCOME_DRAIN_TIMEOUT;
+	const cJSON *gate = cJSON_GetObjectItemCaseSensitive(facts, "gate");
+	bool only_sessions = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(gate, "external")) > 0 &&
+		!cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(gate, "window"));
+
+	if (!problem->advice || outcome_row(problem->outcome)->retry_after_s == 0 ||
+		problem->outcome == OUTCOME_DRAINING || problem->outcome == OUTCOME_DRAIN_TIMEOUT)
+		return NULL;
+	for (size_t i = 0; only_sessions && i < sizeof(advices) / sizeof(advices[0]); i++)
+		if (strcmp(advices[i].usual, problem->advice) == 0)
+			return advices[i].about_sessions;
+	return problem->advice;
 }
 
 char *problem_detail(const struct problem *problem, const cJSON *facts)
@@ -281,13 +303,14 @@ char *problem_detail(const struct problem *problem, const cJSON *facts)
 	size_t size;
 	FILE *out = or_die(open_memstream(&text, &size));
 	bool said = say_facts(out, problem->outcome, facts);
+	const char *advice = advice_for(problem, facts);
 
 	if (problem->detail)
 		fprintf(out, "%s%s", said ? "; " : "", problem->detail);
 	else if (!said)
 		fputs(outcome_row(problem->outcome)->title, out);
-	if (said && advises(problem))
-		fprintf(out, ". %s", problem->advice);
+	if (said && advice)
+		fprintf(out, ". %s", advice);
 	if (fclose(out) != 0)
 		die("out of memory");
 	return text;

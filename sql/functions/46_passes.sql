@@ -31,10 +31,21 @@ begin
 	end if;
 	outcome := way.refusal;
 	if request ->> 'facts' = 'true' then
-		body := json_build_object('gate', deploy_gate.gate_json(coalesce(way.gate, gates[1]), deploy_gate.batch_now()));
+		body := json_build_object('gate', deploy_gate.refused_gate_json(coalesce(way.gate, gates[1]), way.inside, way.refusal));
 	elsif way.gate is not null and way.refusal = 'full' then
 		body := json_build_object('full_at', deploy_gate.full_gate(way.gate));
 	end if;
+end $$;
+
+-- The gate of a refused pass. The window under whose token it was asked for shuts the gate to others, and is not what keeps this
+-- one out.
+create or replace function deploy_gate.refused_gate_json(name text, inside text, refusal text) returns json
+language plpgsql as $$
+declare
+	gate json := deploy_gate.gate_json(name, deploy_gate.batch_now());
+begin
+	return case when inside is null or refusal <> 'full' then gate
+		else (gate::jsonb || jsonb_build_object('state', 'full', 'closed_by', coalesce(deploy_gate.full_gate(name), name)))::json end;
 end $$;
 
 -- The pass of a token that has one already. From now on this request answers for it; where another was answered already,

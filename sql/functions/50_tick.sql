@@ -38,7 +38,7 @@ end $$;
 create or replace function deploy_gate.expire(l deploy_gate.lease) returns void
 language plpgsql as $$
 declare
-	why constant text := 'its time to live ran out';
+	why constant text := case when l.expires_at = l.max_at then 'it reached its max' else 'its time to live ran out' end;
 	grace interval := deploy_gate.ms(greatest(l.grace_ms, case when l.was_attached then 5000 else 0 end));
 begin
 	if l.kind = 'pass' then

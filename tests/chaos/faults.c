@@ -13,7 +13,7 @@
 #include "chaos/kinds.h"
 #include "chaos/places.h"
 
-enum { EFFECT_MS = 15000, WELL_MS = 60000, STEP_MS = 10 };
+enum { EFFECT_MS = 60000, WELL_MS = 60000, STEP_MS = 10 };
 
 static const struct fault *const menus[] = { replica_faults, postgres_faults, way_faults };
 

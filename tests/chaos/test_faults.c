@@ -15,7 +15,7 @@
 #include "chaos/places.h"
 #include "support/stage.h"
 
-enum { REPLICAS = 3, CASES_MAX = 64, PATIENCE_MS = 30000 };
+enum { REPLICAS = 3, CASES_MAX = 64, PATIENCE_MS = 60000 };
 
 /* A fault, and what lives through it, at gates of its own: kept-NAME, with a window that has waiters and a place in the queue
  * behind it, and used-NAME, with a pass inside. */

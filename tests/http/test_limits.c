@@ -68,6 +68,28 @@ static void test_limit__is_full_until_one_leaves(void **state)
 	assert_answer(third, 201, NULL);
 }
 
+/* Inside a window it is not the window that keeps its own jobs out. */
+static void test_limit__inside_a_window_is_not_explained_by_the_window(void **state)
+{
+	static const char *const bodies[] = { "", "wait=200ms" };
+	struct stage *stage = *state;
+	struct ask *ask;
+
+	limit(stage, "pass.inside", 1);
+	assert_answer(post(stage, "/v1/gates/pass.inside/close", "holder=ann&token=" TOKEN("inside")), 201, NULL);
+	ask = http_ask_with(&stage->http, &stage->one, "X-Lease-Token: " TOKEN("inside"),
+		"POST /v1/gates/pass.inside.x/pass", NULL);
+	assert_answer(ask, 201, NULL);
+	for (int i = 0; i < 2; i++) {
+		ask = http_ask_with(&stage->http, &stage->one, "X-Lease-Token: " TOKEN("inside"),
+			"POST /v1/gates/pass.inside.y/pass", bodies[i]);
+		assert_answer(ask, 423, "full");
+		assert_text(ask, "state", "full");
+		assert_contains(ask_text(ask, "detail"),
+			"pass.inside.y is full: as many jobs are inside pass.inside as may be");
+	}
+}
+
 /* Those who came first get in first; who hung up and came back with its token has kept its place. */
 static void test_limit__lets_in_by_order_of_arrival(void **state)
 {
@@ -153,6 +175,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limit__is_full_until_one_leaves),
+		cmocka_unit_test(test_limit__inside_a_window_is_not_explained_by_the_window),
 		cmocka_unit_test(test_limit__lets_in_by_order_of_arrival),
 		cmocka_unit_test(test_limit__is_not_waited_for_behind_one_who_waits_for_another_gate),
 		cmocka_unit_test(test_limit__is_never_exceeded),

@@ -2,6 +2,7 @@
 #include "support/stage.h"
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 
 static void test_open__ends_the_window_and_again_is_the_same(void **state)
 {
@@ -65,6 +66,21 @@ static void test_open__after_its_expiry_is_gone(void **state)
 	assert_answer(ask, 410, "gone");
 	assert_text(ask, "lease.end", "expired");
 	assert_contains(ask_text(ask, "detail"), "it expired: nobody renewed it in time");
+}
+
+/* Renewals cannot pass its max: nobody has neglected it. */
+static void test_open__after_its_max_is_told_so(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *window = post(stage, "/v1/gates/open.max/close", "ttl=3s&max=4s&token=" TOKEN("open-max")), *ask;
+	char target[96];
+
+	snprintf(target, sizeof(target), "/v1/leases/%s/renew", ask_text(window, "id"));
+	while ((ask = post(stage, target, "token=" TOKEN("open-max")))->status == 200)
+		continue;
+	assert_answer(ask, 410, "gone");
+	assert_text(ask, "lease.end_reason", "it reached its max");
+	assert_contains(ask_text(ask, "detail"), "it expired: it was not to last longer than 4s");
 }
 
 static void test_open__with_an_old_token_never_opens_the_next_window(void **state)
@@ -275,6 +291,7 @@ static void test_force_open__cannot_end_a_plain_sql_session(void **state)
 	ask = post(stage, "/v1/gates/force.sql/force-open", "reason=x");
 	assert_answer(ask, 409, "held");
 	assert_contains(ask_text(ask, "detail"), "by a plain SQL session, pid");
+	assert_contains(ask_text(ask, "detail"), "end it: SELECT pg_terminate_backend(pid)");
 	psql_run(&stage->admin, "select pg_advisory_unlock(deploy_gate.key('force.sql'))");
 	assert_answer(post(stage, "/v1/gates/force.sql/force-open", "reason=x"), 409, "not_holder");
 }
@@ -287,6 +304,7 @@ int main(void)
 		cmocka_unit_test(test_open__of_a_gate_that_is_not_its_own_is_not_holder),
 		cmocka_unit_test(test_open__of_one_of_its_gates_ends_it_whole),
 		cmocka_unit_test(test_open__after_its_expiry_is_gone),
+		cmocka_unit_test(test_open__after_its_max_is_told_so),
 		cmocka_unit_test(test_open__with_an_old_token_never_opens_the_next_window),
 		cmocka_unit_test(test_open__as_failed_leaves_it_crashed_until_the_next_close),
 		cmocka_unit_test(test_open__what_crashed_together_is_taken_over_together),

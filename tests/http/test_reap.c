@@ -169,11 +169,17 @@ static void test_reap__is_503_where_the_database_goes_away(void **state)
 {
 	struct stage *stage = *state;
 	int64_t deadline_ns;
+	unsigned tries;
 	struct ask *ask;
 
 	post(stage, "/v1/gates/reap.away/close", "token=" TOKEN("away"));
 	psql_run(&stage->admin, "begin; select from deploy_gate.service for update");
 	ask = http_begin(&stage->http, &stage->one, "POST /v1/reap", "all=true&gates=reap.away&reason=x");
+	/* Behind an answer to one that came later it has arrived, and the batch that fails next goes again with it. */
+	assert_answer(get(stage, "/healthz"), 200, NULL);
+	tries = server_logged(&stage->one, "event=batch_failed");
+	while (server_logged(&stage->one, "event=batch_failed") < tries + 2)
+		http_done(ask);
 	psql_run(&stage->admin,
 		"select pg_terminate_backend(pid, 5000) from deploy_gate.session"
 		" where name = 'one' and role = 'locks' and ended_at is null");
@@ -181,7 +187,7 @@ static void test_reap__is_503_where_the_database_goes_away(void **state)
 	psql_run(&stage->admin, "commit");
 	assert_answer(ask, 503, "unavailable");
 	assert_contains(ask_text(ask, "detail"), "not known how many were ended");
-	deadline_ns = clock_ns() + 20000000000;
+	deadline_ns = clock_ns() + 60000000000;
 	while (get(stage, "/readyz")->status != 200)
 		assert_true(clock_ns() < deadline_ns);
 	assert_int_equal(count_leases(post(stage, "/v1/reap", "all=true&gates=reap.away&reason=x")), 1);

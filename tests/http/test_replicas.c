@@ -37,7 +37,7 @@ static struct ask *ask_two(struct stage *stage)
 /* Asks the second server until the first has so many leases and waiters. */
 static struct ask *await(struct stage *stage, int leases, int waiters)
 {
-	int64_t deadline_ns = clock_ns() + 20000000000;
+	int64_t deadline_ns = clock_ns() + 60000000000;
 	struct ask *ask = ask_two(stage);
 
 	while (number(ask, 0, "leases") != leases || number(ask, 0, "waiters") != waiters) {

@@ -25,6 +25,8 @@ static const struct row {
 	{ "a is closed. " ADVICE_IN_LINE, "{}", "a",
 		"a is closed. --wait 30m waits in line; if that deploy is dead: `deploy-gate open a --force --reason "
 		"WHY`" },
+	{ "a is closed. " ADVICE_IN_LINE_BEHIND_SQL, "{\"gate\":{\"name\":\"a.b\",\"closed_by\":\"a\"}}", "a.b",
+		"a is closed. --wait 30m waits in line; `deploy-gate explain a` says how to end that session" },
 	{ "all is well", "{}", "a", "all is well" },
 	{ "", NULL, NULL, "" },
 };

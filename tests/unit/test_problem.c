@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <stdlib.h>
 
+#include "base/advice.h"
 #include "base/json.h"
 #include "http/problem.h"
 
@@ -20,6 +21,11 @@
 	"\"end\":\"failed\",\"ended_by\":\"ann@build\"}"
 #define GATE(state, by, window) \
 	"{\"gate\":{\"name\":\"production\",\"state\":\"" state "\",\"closed_by\":\"" by "\",\"window\":" window "}}"
+
+#define HELD_BY_SQL \
+	"{\"gate\":{\"name\":\"p\",\"state\":\"closed\",\"closed_by\":\"p\",\"window\":null,\"external\":[{\"pid\":" \
+	"41}]}}"
+#define HELD_BY_SQL_SENTENCE "p is closed by a plain SQL session, pid 41; it opens when that unlocks or ends. "
 
 static const struct sentence {
 	enum outcome outcome;
@@ -76,6 +82,15 @@ static const struct sentence {
 		NULL, NULL, "the window over a, b has ended: it was forced open by bob, 1m ago (her laptop died)" },
 	{ OUTCOME_GONE, "{\"lease\":{\"kind\":\"window\",\"gates\":[\"a\"],\"end\":\"expired\",\"ended_ago_ms\":1000}}",
 		NULL, NULL, "the window over a has ended: it expired: nobody renewed it in time, 1s ago" },
+	{ OUTCOME_GONE,
+		"{\"lease\":{\"kind\":\"window\",\"gates\":[\"a\"],\"end\":\"expired\",\"max_ms\":14400000,"
+		"\"max_reached\":true,\"ended_ago_ms\":1000,\"end_reason\":\"it reached its max\"}}",
+		NULL, NULL,
+		"the window over a has ended: it expired: it was not to last longer than 4h, 1s ago (it reached its "
+		"max)" },
+	{ OUTCOME_HELD, HELD_BY_SQL, NULL, ADVICE_IN_LINE, HELD_BY_SQL_SENTENCE ADVICE_IN_LINE_BEHIND_SQL },
+	{ OUTCOME_HELD, HELD_BY_SQL, NULL, ADVICE_THE_SHUT_ONE, HELD_BY_SQL_SENTENCE ADVICE_END_SESSION },
+	{ OUTCOME_CLOSED, HELD_BY_SQL, NULL, ADVICE_TO_WAIT, HELD_BY_SQL_SENTENCE ADVICE_TO_WAIT },
 	{ OUTCOME_TOKEN_USED, "{\"lease\":{\"kind\":\"pass\",\"gates\":[\"a\"],\"state\":\"ended\"}}", NULL, NULL,
 		"this token belongs to the pass over a, which is ended; use a new one" },
 	{ OUTCOME_UNAVAILABLE, NULL, "PostgreSQL cannot be reached", "Wait.", "PostgreSQL cannot be reached" },
