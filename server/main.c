@@ -69,7 +69,7 @@ static void notify_supervisor(const char *news)
 static void look_ready(uv_timer_t *timer)
 {
 	struct server *s = timer->data;
-	char why[256];
+	char why[KEEPER_WHY_MAX];
 
 	if (!keeper_ready(s->keeper, why))
 		return;

@@ -196,23 +196,24 @@ void keeper_start(struct keeper *k)
 	ticking_start(k);
 }
 
-bool keeper_ready(const struct keeper *k, char why[static 256])
+bool keeper_ready(const struct keeper *k, char why[static KEEPER_WHY_MAX])
 {
 	static const char *const names[SEAT_COUNT] = { "locks", "reads", "listen" };
 
 	if (k->leaving) {
-		snprintf(why, 256, "this replica is leaving");
+		snprintf(why, KEEPER_WHY_MAX, "this replica is leaving");
 		return false;
 	}
 	for (int i = 0; i < SEAT_COUNT; i++) {
 		if (session_serves(k->members[i].session))
 			continue;
-		snprintf(
-			why, 256, "the session for %s is not up: %.200s", names[i], session_why(k->members[i].session));
+		snprintf(why, KEEPER_WHY_MAX, "the session for %s is not up: %s", names[i],
+			session_why(k->members[i].session));
 		return false;
 	}
 	if (!keeper_writes(k)) {
-		snprintf(why, 256, "a commit takes too long: does it wait for one of synchronous_standby_names?");
+		snprintf(why, KEEPER_WHY_MAX,
+			"a commit takes too long: does it wait for one of synchronous_standby_names?");
 		return false;
 	}
 	return true;

@@ -101,7 +101,8 @@ void keeper_leave(struct keeper *);
 void keeper_stop(struct keeper *);
 
 /* Whether every session is up and verified; if not, why[] says which and why not. */
-bool keeper_ready(const struct keeper *, char why[static 256]);
+enum { KEEPER_WHY_MAX = 480 };
+bool keeper_ready(const struct keeper *, char why[static KEEPER_WHY_MAX]);
 
 /* One look, at once: OK {"state": "open", "known": …} or CLOSED with the gate. inside is the digest of the lease token that the
  * caller acts under, or NULL. Takes the gates. */

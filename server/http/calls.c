@@ -368,7 +368,7 @@ enum outcome call_health(struct request *request, struct fault *fault)
 
 enum outcome call_ready(struct request *request, struct fault *fault)
 {
-	char why[256];
+	char why[KEEPER_WHY_MAX];
 
 	if (request->desk->leaving)
 		return fault_set(fault, OUTCOME_UNAVAILABLE, "this server is leaving");

@@ -14,7 +14,7 @@ struct log;
 struct session;
 struct uv_loop_s;
 
-enum { SESSION_WHY_MAX = 256 };
+enum { SESSION_WHY_MAX = 400 };
 
 /* What a session is for. Everything pointed at must outlive it. */
 struct session_terms {

@@ -47,6 +47,7 @@ begin
 	where s.role = $1 and s.replica = $2 and s.ended_at is null;
 	insert into deploy_gate.session (role, replica, name, version, host, pid, backend_start)
 	select $1, $2, $3, $4, $5, pg_backend_pid(), a.backend_start from pg_stat_activity a where a.pid = pg_backend_pid();
+	perform deploy_gate.refuse_strange_database();
 end $$;
 
 -- A session is over: its leases go to another, which has to take their locks. Its claims go with them only within one process:
@@ -147,13 +148,26 @@ begin
 	insert into deploy_gate.service (system_identifier, timeline, stamped_at, serving_since)
 	values (here, timeline_now, clock_timestamp(), clock_timestamp()) on conflict do nothing;
 	select * into known from deploy_gate.service for no key update;
+	perform deploy_gate.refuse_strange_database();
+	if known.timeline < timeline_now then
+		perform setval('deploy_gate.fence', nextval('deploy_gate.fence') + 1000000);
+		update deploy_gate.service set timeline = timeline_now;
+	end if;
+end $$;
+
+-- Nor may anything be read where nothing may be decided: an older state knows of no window that was closed since.
+create or replace function deploy_gate.refuse_strange_database() returns void
+language plpgsql as $$
+declare
+	here text := (select system_identifier::text from pg_control_system());
+	timeline_now bigint := deploy_gate.timeline();
+	known deploy_gate.service;
+begin
+	select * into known from deploy_gate.service;
 	if known.system_identifier <> here or known.timeline > timeline_now then
 		raise exception 'deploy-gate: this database was copied or is older than what the service has seen: system % timeline %, known % and %',
 			here, timeline_now, known.system_identifier, known.timeline using errcode = 'DG002',
 			hint = 'If it is to be the service''s database from now on, run there: select deploy_gate.adopt_database()';
-	elsif known.timeline < timeline_now then
-		perform setval('deploy_gate.fence', nextval('deploy_gate.fence') + 1000000);
-		update deploy_gate.service set timeline = timeline_now;
 	end if;
 end $$;
 

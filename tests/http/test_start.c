@@ -3,8 +3,11 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "support/cluster.h"
+
+enum { LOOKS = 100, LOOK_NS = 20000000 };
 
 static const char *const briefly[] = { "--start-timeout", "300ms", NULL };
 
@@ -148,29 +151,95 @@ static void test_start__over_the_functions_of_another_release(void **state)
 	db_drop(&db);
 }
 
+/* Waits until it says what to do. */
+static void await_advice(struct stage *stage)
+{
+	int64_t deadline_ns = clock_ns() + 60000000000;
+
+	while (!strstr(ask_text(get(stage, "/readyz"), "detail"), "select deploy_gate.adopt_database()"))
+		assert_true(clock_ns() < deadline_ns);
+}
+
+/* Nothing is answered from a database that is not the service's, not even what is only read. */
+static void assert_not_served(struct stage *stage)
+{
+	static const char *const targets[] = { "/readyz", "/v1/gates/copy/check", "/v1/gates/copy", "/v1/gates" };
+
+	await_advice(stage);
+	assert_false(server_logged(&stage->one, "event=ready"));
+	for (size_t i = 0; i < sizeof(targets) / sizeof(targets[0]); i++)
+		assert_answer(get(stage, targets[i]), 503, "unavailable");
+	assert_answer(post(stage, "/v1/gates/copy/close", NULL), 503, "unavailable");
+}
+
 /* A copy of the database in another cluster, or an older state of it, must not be served without a person saying so. */
 static void test_start__on_a_copy_is_not_served_until_it_is_adopted(void **state)
 {
-	struct server server;
-	struct psql psql = { 0 };
-	struct db db;
+	static const char *const strange[] = { "system_identifier = '1'", "timeline = timeline + 1" };
+	struct stage stage = { 0 };
+	long long fence;
 
 	(void)state;
-	db_create(&db);
-	server_start(&server, db.conninfo, NULL, NULL);
-	server_stop(&server);
-	server_release(&server);
-	psql_open(&psql, &db, NULL);
-	psql_run(&psql, "update deploy_gate.service set system_identifier = '1'");
-	server_launch(&server, db.conninfo, NULL, NULL);
-	server_await(&server, "adopt_database()");
-	assert_false(server_logged(&server, "event=ready"));
-	psql_run(&psql, "select deploy_gate.adopt_database()");
-	server_await(&server, "event=ready");
-	server_stop(&server);
-	server_release(&server);
-	psql_close(&psql);
-	db_drop(&db);
+	db_create(&stage.db);
+	server_start(&stage.one, stage.db.conninfo, NULL, NULL);
+	psql_open(&stage.admin, &stage.db, NULL);
+	http_init(&stage.http);
+	for (size_t i = 0; i < sizeof(strange) / sizeof(strange[0]); i++) {
+		fence = ask_number(post(&stage, "/v1/gates/copy/close", "takeover=true&reason=next"), "fence");
+		assert_true(fence > 0);
+		server_stop(&stage.one);
+		server_release(&stage.one);
+		psql_run(&stage.admin, "update deploy_gate.service set %s", strange[i]);
+		server_launch(&stage.one, stage.db.conninfo, NULL, NULL);
+		assert_not_served(&stage);
+		psql_run(&stage.admin, "select deploy_gate.adopt_database()");
+		server_await(&stage.one, "event=ready");
+		assert_answer(get(&stage, "/v1/gates/copy/check"), 423, "closed");
+		assert_true(ask_number(post(&stage, "/v1/gates/other/close", NULL), "fence") > fence + 1000000);
+		post(&stage, "/v1/reap", "all=true&reason=test&gates=other");
+	}
+	http_release(&stage.http);
+	server_stop(&stage.one);
+	server_release(&stage.one);
+	psql_close(&stage.admin);
+	db_drop(&stage.db);
+}
+
+/* The same where a server that runs finds itself there after its sessions were lost: what waits goes on waiting, until a person
+ * has decided. */
+static void test_start__so_is_one_that_is_met_after_a_break(void **state)
+{
+	struct stage stage = { 0 };
+	struct ask *wait;
+
+	(void)state;
+	db_create(&stage.db);
+	server_start(&stage.one, stage.db.conninfo, "one", NULL);
+	psql_open(&stage.admin, &stage.db, NULL);
+	http_init(&stage.http);
+	assert_answer(post(&stage, "/v1/gates/copy/close", "ttl=1h&token=" TOKEN("copy")), 201, NULL);
+	wait = http_begin(&stage.http, &stage.one, "GET /v1/gates/copy/wait?timeout=50s", NULL);
+	await_jobs(&stage, "copy", 1);
+	/* An older state, which does not know of the window; nobody registers before it is there. */
+	psql_run(&stage.admin,
+		"begin; lock table deploy_gate.session;"
+		" select pg_terminate_backend(pid, 5000) from deploy_gate.session where ended_at is null;"
+		" update deploy_gate.service set timeline = timeline + 1;"
+		" delete from deploy_gate.lease_gate; delete from deploy_gate.lease; commit");
+	await_advice(&stage);
+	for (int i = 0; i < LOOKS; i++) {
+		assert_answer(get(&stage, "/v1/gates/copy/check"), 503, "unavailable");
+		assert_false(http_done(wait));
+		nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
+	}
+	psql_run(&stage.admin, "select deploy_gate.adopt_database()");
+	http_finish(wait);
+	assert_answer(wait, 200, NULL);
+	http_release(&stage.http);
+	server_stop(&stage.one);
+	server_release(&stage.one);
+	psql_close(&stage.admin);
+	db_drop(&stage.db);
 }
 
 /* Roles and databases change settings behind everybody's back: ours are pinned. */
@@ -246,6 +315,7 @@ int main(void)
 		cmocka_unit_test(test_start__on_a_newer_schema_is_78),
 		cmocka_unit_test(test_start__over_the_functions_of_another_release),
 		cmocka_unit_test(test_start__on_a_copy_is_not_served_until_it_is_adopted),
+		cmocka_unit_test(test_start__so_is_one_that_is_met_after_a_break),
 		cmocka_unit_test(test_start__settings_are_pinned_whatever_role_and_database_say),
 		cmocka_unit_test(test_start__many_at_once_on_an_empty_database),
 	};
