@@ -8,11 +8,14 @@ client=${DEPLOY_GATE_BIN:-$root/build/deploy-gate}
 export DEPLOY_GATE_STATE_DIR="$scratch/state"
 unset DEPLOY_GATE_TOKEN DEPLOY_GATE_URL DEPLOY_GATE_ACCESS_TOKEN http_proxy
 
+# When a process began, in ticks. With its number that means one process for good: numbers alone are given out again.
+began() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
+
 # Starts a command in the background that is stopped, at the latest, when the test ends. Sets spawned to its process.
 spawn() {
 	"$@" &
 	spawned=$!
-	echo $spawned >>"$scratch/spawned"
+	echo "$spawned $(began $spawned)" >>"$scratch/spawned"
 }
 
 # Returns once the command succeeds; gives up, and ends the case, after 60 s at least.
@@ -117,7 +120,8 @@ stop_all() {
 	exit_status=$?
 	set +e
 	trap '' INT TERM HUP
-	while read -r pid; do
+	while read -r pid since; do
+		[ "$(began "$pid")" = "$since" ] || continue
 		kill -TERM "$pid"
 		kill -CONT "$pid"
 	done <"$scratch/spawned" 2>/dev/null
