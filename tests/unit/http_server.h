@@ -72,10 +72,10 @@ static void answer_soon(struct keeper *keeper, struct call *call, enum outcome o
 	uv_idle_start(&keeper->soon, answer_due);
 }
 
-bool keeper_ready(const struct keeper *keeper, char why[static 256])
+bool keeper_ready(const struct keeper *keeper, char why[static KEEPER_WHY_MAX])
 {
 	(void)keeper;
-	snprintf(why, 256, "never");
+	snprintf(why, KEEPER_WHY_MAX, "never");
 	return true;
 }
 
