@@ -91,6 +91,17 @@ static int run_command(struct client *client, const struct command *command, cha
 	return command->run(client);
 }
 
+/* As people type it who do not know of --help yet. */
+static int help(struct client *client, const char *name)
+{
+	const struct command *command = name ? command_find(name) : NULL;
+
+	if (name && !command)
+		return unknown_command(client, name);
+	help_print(command);
+	return EXIT_SUCCESS;
+}
+
 static int dispatch(struct client *client, char **argv)
 {
 	const struct option_table tables[] = { global_options, { NULL, 0 } };
@@ -113,6 +124,8 @@ static int dispatch(struct client *client, char **argv)
 	}
 	if (!argv[at] || client->options.command)
 		return usage(client, "which command? --help lists what there is");
+	if (strcmp(argv[at], "help") == 0)
+		return help(client, argv[at + 1]);
 	command = command_find(argv[at]);
 	if (!command)
 		return unknown_command(client, argv[at]);

@@ -373,6 +373,9 @@ static void test_commands__configuration(void **state)
 		{ { "--version" }, 0, "deploy-gate " },
 		{ { "--help" }, 0, "Commands:" },
 		{ { "deploy", "--help" }, 0, "--on-silence" },
+		{ { "help" }, 0, "Commands:" },
+		{ { "help", "deploy" }, 0, "--on-silence" },
+		{ { "help", "chekc" }, 64, "did you mean check?" },
 	};
 
 	PLAY(steps);
