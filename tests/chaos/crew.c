@@ -24,6 +24,12 @@ static const struct {
 	{ play_sql, 8 },
 	{ play_wrapper, 5 },
 	{ play_force, 1 },
+	{ play_bell, 1 },
+	{ play_listener, 6 },
+	{ play_guard, 1 },
+	{ play_burglar, 1 },
+	{ play_racing_deploy, 3 },
+	{ play_racing_job, 3 },
 };
 
 static bool is_forever(void (*turn)(struct player *))

@@ -90,5 +90,11 @@ void play_force(struct player *);
 void play_probe(struct player *);
 void play_sql(struct player *);
 void play_wrapper(struct player *);
+void play_bell(struct player *);
+void play_listener(struct player *);
+void play_guard(struct player *);
+void play_burglar(struct player *);
+void play_racing_deploy(struct player *);
+void play_racing_job(struct player *);
 
 #endif

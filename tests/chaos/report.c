@@ -26,7 +26,7 @@ static const struct {
 	{ "answers \"shut\"", offsetof(struct findings, shut), 100 },
 	{ "answers while something surely shut the gate", offsetof(struct findings, shut_judged), 50 },
 	{ "waits", offsetof(struct findings, waited), 100 },
-	{ "sleeps beside an open gate that could be judged", offsetof(struct findings, slept_judged), 50 },
+	{ "sleeps beside an open gate that could be judged", offsetof(struct findings, slept_judged), 15 },
 	{ "closes that met another hold", offsetof(struct findings, contended), 30 },
 	{ "fences", offsetof(struct findings, fences), 60 },
 };
