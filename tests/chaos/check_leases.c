@@ -8,6 +8,9 @@
 /* The clock of the database is not ours. */
 enum { CLOCKS_DIFFER_MS = 100 };
 
+/* A place whose client has gone is kept for it for 15 s. The rest is for a client that is slow to write down that it has gone. */
+enum { PLACE_MS = 15000 - 5000 };
+
 /* How a lease may end, and what must have been asked before. Whatever else ends one that somebody was told of is a loss. */
 static const struct {
 	const char *end;
@@ -38,11 +41,39 @@ static bool was_ended_by_somebody(const struct hold *hold, const struct op *op)
 	return false;
 }
 
+/* When it was last asked for before that op. */
+static int64_t last_asked(const struct hold *hold, const struct op *before)
+{
+	int64_t last_ns = 0;
+
+	for (size_t i = 0; i < hold->op_count; i++) {
+		const struct op *op = hold->ops[i];
+
+		if (op->verb == hold->kind && op != before && op->done_ns != NEVER &&
+			op->called_ns < before->called_ns && op->done_ns > last_ns)
+			last_ns = op->done_ns;
+	}
+	return last_ns;
+}
+
+/* A place in the queue that was not kept for who came back to it in time. Of a client that is a program, nobody writes down in
+ * time that it has gone. */
+static void judge_place(struct judge *judge, const struct hold *hold, const struct op *op)
+{
+	int64_t ended_ns = op->done_ns - op->ago_ms * MS, asked_ns = last_asked(hold, op);
+	int64_t early_ns = asked_ns + PLACE_MS * MS - ended_ns;
+
+	if (asked_ns && early_ns > 0 && !hold->ops[0]->sure)
+		judge_op(judge, RULE_LOST, op, hold, early_ns / MS);
+}
+
 static void judge_end(struct judge *judge, const struct hold *hold, const struct op *op)
 {
 	int64_t ended_ns = op->done_ns - op->ago_ms * MS, early_ns = hold->lives_until_ns - ended_ns;
 	bool is_early = early_ns > CLOCKS_DIFFER_MS * MS;
 
+	if (strcmp(op->end, "abandoned") == 0)
+		judge_place(judge, hold, op);
 	if (hold->had_ns == NEVER || !hold_is_lease(hold) || was_ended_by_somebody(hold, op))
 		return;
 	if (strcmp(op->end, "expired") == 0) {

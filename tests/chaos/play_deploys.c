@@ -1,6 +1,8 @@
 /* Deploys over HTTP, and who forces their windows open. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 
@@ -13,6 +15,7 @@ struct deal {
 	struct op terms;		/* of its close: gates, lease, ttl and so on */
 	char token[TOKEN_SIZE];
 	int wait_ms, drain_ms, timeout_ms;
+	int patience_ms;		/* 0: as it comes */
 };
 
 static void make_deal(struct player *player, struct deal *deal)
@@ -36,6 +39,8 @@ static void make_deal(struct player *player, struct deal *deal)
 /* Hangs up early now and then, mostly while it waits. */
 static int patience(struct player *player, const struct deal *deal)
 {
+	if (deal->patience_ms)
+		return deal->patience_ms;
 	if (player_chance(player, 15))
 		return player_between(player, 5, 400);
 	return deal->wait_ms + deal->drain_ms + SPARE_MS;
@@ -62,11 +67,31 @@ static enum answer ask_close(struct player *player, const struct deal *deal)
 			.keeps_place = bounded });
 }
 
+/* Who loses patience: asks once more, and only then hangs up on what was asked first. */
+static enum answer ask_close_twice(struct player *player, const struct deal *deal)
+{
+	struct deal first = *deal;
+	enum answer answer;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		first.patience_ms = player_between(player, 50, 600);
+		ask_close(player, &first);
+		_exit(0);
+	}
+	/* The first has the number that would be next. */
+	player->numbers++;
+	player_pause(player, 10, 100);
+	answer = ask_close(player, deal);
+	waitpid(pid, NULL, 0);
+	return answer;
+}
+
 /* Asks until it is known how it came out, at whichever replica. False: the window is not ours, or given up. */
 static bool close_gates(struct player *player, const struct deal *deal)
 {
 	for (int tries = 0; tries < TRIES_MAX && !player_is_done(player); tries++) {
-		switch (ask_close(player, deal)) {
+		switch (player_chance(player, 20) ? ask_close_twice(player, deal) : ask_close(player, deal)) {
 		case ANSWER_LIVE:
 			return true;
 		case ANSWER_UNKNOWN:
