@@ -12,6 +12,7 @@ struct breakage {
 	/* Needs the server that DEPLOY_GATED_BROKEN_BIN names in the environment: linked from the same objects, but with some of
 	 * its functions wrapped by those of broken_server.c. It does as told by DEPLOY_GATED_BREAKAGE. */
 	bool in_server;
+	const char *faults;	/* those that bring it out, by commas, or "none" */
 };
 
 /* Ends with a name that is NULL. */

@@ -70,18 +70,39 @@ static bool faulty_between(const struct history *history, int64_t from_ns, int64
 	return false;
 }
 
-/* May be called for pairs in the order in which the later of the two was had. */
-static bool is_excused(const struct judge *judge, const struct hold *one, const struct hold *other, bool *contested)
+/* Until when a lease may be contested because of a plain lock: it is tried again for a while after that has gone. */
+static int64_t contests_until(const struct hold *plain)
 {
-	const struct hold *lease = hold_is_lease(one) ? one : other;
-	size_t place = (size_t)(lease - judge->holds.list);
-	int64_t from_ns = one->wanted_ns < other->wanted_ns ? one->wanted_ns : other->wanted_ns;
-	int64_t to_ns = one->had_ns > other->had_ns ? one->had_ns : other->had_ns;
+	return plain->over_ns == NEVER ? NEVER : plain->over_ns + SETTLES_MS * MS;
+}
 
-	if (!hold_is_lease(lease) || (!is_plain(one) && !is_plain(other)))
+/* Whether somebody else may have had such a lock just before, of whom it is not known. */
+static bool maybe_contested(const struct judge *judge, const struct hold *lease, const struct hold *plain)
+{
+	const struct holds *holds = &judge->holds;
+
+	for (const struct hold *h = holds->list; h < holds->list + holds->count && h->wanted_ns < plain->had_ns; h++)
+		if (is_plain(h) && h->had_ns == NEVER && !h->refused && contests_until(h) > plain->wanted_ns &&
+			exclude(h, lease))
+			return true;
+	return false;
+}
+
+/* May be called for pairs in the order in which the later of the two was had. contested: for each lease until when it may be. */
+static bool is_excused(const struct judge *judge, const struct hold *one, const struct hold *other, int64_t *contested)
+{
+	const struct hold *lease = hold_is_lease(one) ? one : other, *plain = lease == one ? other : one;
+	const struct hold *later = one->had_ns > other->had_ns ? one : other;
+	int64_t *until_ns = &contested[lease - judge->holds.list];
+
+	if (!hold_is_lease(lease) || !is_plain(plain))
 		return false;
-	contested[place] |= faulty_between(judge->history, from_ns, to_ns);
-	return contested[place];
+	if (!faulty_between(judge->history, later->wanted_ns, later->had_ns) && later->wanted_ns > *until_ns &&
+		!maybe_contested(judge, lease, plain))
+		return false;
+	if (contests_until(plain) > *until_ns)
+		*until_ns = contests_until(plain);
+	return true;
 }
 
 static int by_had(const void *one, const void *other)
@@ -113,7 +134,7 @@ void judge_exclusion(struct judge *judge)
 {
 	size_t count;
 	const struct hold **sure = sure_holds(&judge->holds, &count);
-	bool *contested = or_die(calloc(judge->holds.count + 1, sizeof(*contested)));
+	int64_t *contested = or_die(calloc(judge->holds.count + 1, sizeof(*contested)));
 
 	for (size_t b = 0; b < count; b++)
 		for (size_t a = b; a-- > 0 && sure[a]->had_ns > sure[b]->had_ns - judge->holds.longest_ns;)

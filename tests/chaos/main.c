@@ -11,6 +11,7 @@
 
 #include "base/die.h"
 #include "chaos/arena.h"
+#include "chaos/breakages.h"
 #include "chaos/check.h"
 #include "chaos/crew.h"
 #include "chaos/faults.h"
@@ -104,7 +105,8 @@ static void strike_all(const struct plan *plan, struct arena *arena, const struc
 	for (size_t place = 0; count && history_now() < crew->end_ns; place = (place + 1) % count) {
 		struct strike strike;
 
-		places_pause(dice_between(&dice, 300, 2000));
+		/* What is broken after a fault is hidden by the next. */
+		places_pause(plan->breakage ? dice_between(&dice, 9000, 14000) : dice_between(&dice, 300, 2000));
 		if (history_now() >= crew->end_ns)
 			return;
 		fault_strike(draw(menu, count, place, &dice), arena, &dice, &strike);
@@ -236,7 +238,9 @@ int main(int argc, char **argv)
 		return judge(argv[2], 0, false);
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
 		take_option(&plan, option);
-	if (optind != argc || plan.seconds < 1)
+	if (optind != argc || plan.seconds < 1 || (plan.breakage && !breakage_called(plan.breakage)))
 		explain_usage();
+	if (plan.breakage && !plan.faults)
+		plan.faults = breakage_called(plan.breakage)->faults;
 	return run_and_judge(&plan);
 }
