@@ -77,7 +77,7 @@ enum outcome access_token_find(const char *file, const sigset_t *signals, char *
 enum outcome token_file_read(
 	const char *file, const sigset_t *signals, char token[static TOKEN_MAX + 1], struct fault *fault)
 {
-	char line[TOKEN_MAX + 2];
+	char line[TOKEN_MAX + 2] = "";
 	struct fault unread;
 	enum outcome outcome = read_line(file, signals, line, sizeof(line), fault);
 

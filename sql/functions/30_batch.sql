@@ -31,7 +31,8 @@ begin
 	end if;
 	perform set_config('deploy_gate.now', at::text, true), set_config('deploy_gate.session', me::text, true),
 		set_config('deploy_gate.waited_ms', (held_up_ms + deploy_gate.ms_between(asked_at, at))::text, true),
-		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
+		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true),
+		set_config('deploy_gate.room', deploy_gate.lock_room(held_x, held_s)::text, true);
 end $$;
 
 -- A stamp that is old or ahead shows that the service was away, or that the clock was stepped back.
@@ -110,6 +111,40 @@ end $$;
 create or replace function deploy_gate.held(mode text) returns bigint[]
 language sql stable as $$ select current_setting('deploy_gate.held_' || mode)::bigint[] $$;
 
+-- How many locks this session may hold: a tenth of PostgreSQL's lock table, because that is for everybody, and once it is full
+-- nobody's statements are carried out.
+create or replace function deploy_gate.lock_budget() returns integer
+language sql stable as $$
+	select current_setting('max_locks_per_transaction')::integer
+		* (current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer) / 10
+$$;
+
+create or replace function deploy_gate.lock_room(held_x bigint[], held_s bigint[]) returns integer
+language sql stable as $$ select deploy_gate.lock_budget() - cardinality(held_x) - cardinality(held_s) $$;
+
+-- Whether the locks of these gates, and of those above them, fit into the budget. Only where it is not clear that they do those are
+-- told apart that are held already.
+create or replace function deploy_gate.fits_budget(gates text[]) returns boolean
+language plpgsql stable as $$
+declare
+	room integer := current_setting('deploy_gate.room');
+	names text := array_to_string(gates, ',');
+	held bigint[];
+begin
+	if length(names) - length(translate(names, '.,', '')) < room then
+		return true;
+	end if;
+	held := deploy_gate.held('x') || deploy_gate.held('s');
+	return room >= (
+		select count(distinct p) from unnest(deploy_gate.paths(gates)) p where deploy_gate.prefixed_key('deploy_gate:', p) <> all (held));
+end $$;
+
+create or replace function deploy_gate.over_budget_json() returns json
+language sql stable as $$
+	select json_build_object('detail', format('this server may hold %s locks, a tenth of what PostgreSQL has room for, and holds as many; '
+		'ask another server or later, or raise max_locks_per_transaction', deploy_gate.lock_budget()))
+$$;
+
 -- Takes by try what a lease over these gates wants and this session does not hold: the gates in the given mode, x for a window
 -- and s for a pass, their ancestors shared. The keys that were not had, because somebody is in the way, or null.
 create or replace function deploy_gate.take_locks(gates text[], mode text) returns bigint[]
@@ -146,7 +181,8 @@ begin
 	end loop;
 	if took <> '' then
 		perform set_config('deploy_gate.took', concat(current_setting('deploy_gate.took', true), took), true),
-			set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
+			set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true),
+			set_config('deploy_gate.room', deploy_gate.lock_room(held_x, held_s)::text, true);
 	end if;
 	return blocked;
 end $$;

@@ -4,7 +4,7 @@
 
 -- digest gates holder reason release url job ttl_ms max_ms wait_ms drain_ms on_drain on_expiry grace_ms takeover known_only,
 -- claim, the number of the request, and again where it asked before: ok (already had), queued, gone, drain_timeout, token_used,
--- held, made, bad_request (ttl above max), or 'settling': settle tells how it came out.
+-- held, made, bad_request (ttl above max), too_many (this session has no room for its locks), or 'settling': settle tells how it came out.
 create or replace function deploy_gate.change_close(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -37,7 +37,13 @@ begin
 	if crowded then
 		blocker := deploy_gate.blocking_gate(gates, l.number, coalesce((request ->> 'takeover')::boolean, false));
 	end if;
-	if blocker is null and gap is null then
+	if blocker is null and gap is null and not deploy_gate.fits_budget(gates) then
+		outcome := 'too_many';
+		body := deploy_gate.over_budget_json();
+		if l.id is not null then
+			perform deploy_gate.forget_ticket(l);
+		end if;
+	elsif blocker is null and gap is null then
 		l := deploy_gate.make_window(request, gates, l, crowded);
 		if l.state = 'closed' then
 			outcome := 'made';

@@ -23,6 +23,10 @@ begin
 	select * into way from deploy_gate.way_in(gates, request ->> 'inside');
 	if way.refusal is null and request ->> 'keep_out' is not null then
 		way.refusal := request ->> 'keep_out';
+	elsif way.refusal is null and not deploy_gate.fits_budget(gates) then
+		outcome := 'too_many';
+		body := deploy_gate.over_budget_json();
+		return;
 	elsif way.refusal is null then
 		l := deploy_gate.make_pass(request, gates, way.inside, way.fence);
 		outcome := case when l.id is null then 'pending' else 'made' end;

@@ -12,8 +12,8 @@ declare
 	blocked bigint[];
 	bodies json[];
 begin
-	if places <> '{}' then
-		gates := array(select list[p] -> 'gates' ->> 0 from unnest(places) p);
+	gates := array(select list[p] -> 'gates' ->> 0 from unnest(places) p);
+	if gates <> '{}' and deploy_gate.fits_budget(gates) then
 		blocked := deploy_gate.take_locks(gates, 'x');
 		if blocked is not null then
 			places := array(

@@ -171,8 +171,28 @@ static void test_limit__is_never_exceeded(void **state)
 	stage->http.together = false;
 }
 
+/* PostgreSQL's table of locks is not this service's alone. */
+static void test_limit__of_locks_is_told_with_what_to_do(void **state)
+{
+	struct stage *stage = *state;
+	struct ask *ask;
+
+	psql_run(&stage->admin,
+		"create or replace function deploy_gate.lock_budget() returns integer language sql as 'select 1'");
+	assert_answer(post(stage, "/v1/gates/budget.a/close", NULL), 429, "too_many");
+	ask = post(stage, "/v1/gates/budget.a/pass", "wait=100ms");
+	assert_answer(ask, 429, "too_many");
+	assert_contains(ask_text(ask, "detail"), "may hold 1 locks");
+	assert_contains(ask_text(ask, "detail"), "raise max_locks_per_transaction");
+	ask = post(stage, "/v1/gates/budget/close", "token=" TOKEN("budget"));
+	assert_answer(ask, 201, NULL);
+	assert_answer(post(stage, "/v1/gates/budget/close", "token=" TOKEN("budget")), 200, NULL);
+	assert_answer(post(stage, "/v1/gates/budget/open", "token=" TOKEN("budget")), 200, NULL);
+}
+
 int main(void)
 {
+	const struct CMUnitTest alone[] = { STAGE_TEST(test_limit__of_locks_is_told_with_what_to_do) };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_limit__is_full_until_one_leaves),
 		cmocka_unit_test(test_limit__inside_a_window_is_not_explained_by_the_window),
@@ -181,5 +201,5 @@ int main(void)
 		cmocka_unit_test(test_limit__is_never_exceeded),
 	};
 
-	return cmocka_run_group_tests(tests, stage_setup, stage_teardown);
+	return cmocka_run_group_tests(tests, stage_setup, stage_teardown) + cmocka_run_group_tests(alone, NULL, NULL);
 }

@@ -246,6 +246,32 @@ static void test_key__is_of_its_own_kind_for_gates_sessions_and_migration(void *
 	assert_value(&scene->ann, "t", "select deploy_gate.key('A') <> deploy_gate.key('a')");
 }
 
+/* The table of locks is everybody's: what is live is kept, and what is new is refused. */
+static void test_locks__beyond_the_budget_are_too_many(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_true(psql_true(&scene->admin,
+		"select deploy_gate.lock_budget() = current_setting('max_locks_per_transaction')::int"
+		" * current_setting('max_connections')::int / 10"));
+	psql_run(&scene->admin,
+		"create or replace function deploy_gate.lock_budget() returns integer language sql as 'select 5'");
+	assert_close("made", &scene->one, "a", "g.x.y", "{}");
+	assert_close("too_many", &scene->one, "b", "h.x,k", "{}");
+	assert_close("made", &scene->one, "b", "g.z", "{}");
+	assert_value(&scene->admin, "0", "select count(*) from deploy_gate.lease where gates = '{h.x,k}'");
+	assert_pass("too_many", &scene->one, "p", "h.x", "{}");
+	assert_pass("made", &scene->one, "p", "g,h", "{}");
+	assert_locks(scene, &scene->one, "g shared, g.x shared, g.x.y exclusive, g.z exclusive, h shared");
+	/* What needs no more than is held has room, and who asks again has what it has. */
+	assert_pass("made", &scene->one, "q", "h", "{}");
+	assert_close("ok", &scene->one, "a", "g.x.y", "{}");
+	/* The budget is each session's own. */
+	assert_close("made", &scene->two, "c", "k", "{}");
+	assert_string_equal(replica_end(&scene->one, "b", "g.z"), "ok");
+	assert_close("made", &scene->one, "d", "f", "{}");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -263,6 +289,7 @@ int main(void)
 		SCENE_TEST(test_outsider__in_the_way_of_a_live_window_makes_it_contested),
 		SCENE_TEST(test_outsider__a_passing_probe_only_delays),
 		SCENE_TEST(test_key__is_of_its_own_kind_for_gates_sessions_and_migration),
+		SCENE_TEST(test_locks__beyond_the_budget_are_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, scene_group_setup, scene_group_teardown);

@@ -74,6 +74,18 @@ static void test_closes__each_has_its_own_answer(void **state)
 		" from deploy_gate.locks where gate in ('g', 'h', 'h.below', 'i')");
 }
 
+/* Those for which there is room are made, in their order. */
+static void test_closes__beyond_the_budget_of_locks_are_too_many(void **state)
+{
+	struct scene *scene = *state;
+
+	psql_run(&scene->admin,
+		"create or replace function deploy_gate.lock_budget() returns integer language sql as 'select 3'");
+	assert_many(&scene->one, "made too_many made", "closes",
+		"test.asked('a', 'g'), test.asked('b', 'h.x.y'), test.asked('c', 'i.x')");
+	assert_many(&scene->one, "too_many", "closes", "test.asked('b', 'k')");
+}
+
 /* The same terms asked alone and in a list make the same lease but for what no two have in common. */
 static void test_closes__in_a_list_are_as_alone(void **state)
 {
@@ -219,6 +231,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TOGETHER_TEST(test_closes__each_has_its_own_answer),
+		TOGETHER_TEST(test_closes__beyond_the_budget_of_locks_are_too_many),
 		TOGETHER_TEST(test_closes__in_a_list_are_as_alone),
 		TOGETHER_TEST(test_closes__of_one_tree_are_decided_in_order),
 		TOGETHER_TEST(test_closes__one_behind_a_refused_one_is_not_let_past_it),

@@ -75,7 +75,7 @@ void replica_drop(struct replica *replica)
 static const char *known_word(const char *word)
 {
 	static const char *const words[] = { "ok", "made", "queued", "pending", "draining", "held", "gone",
-		"token_used", "not_holder", "not_found", "drain_timeout", "frozen", "closed", "full" };
+		"token_used", "not_holder", "not_found", "drain_timeout", "frozen", "closed", "full", "too_many" };
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (!strcmp(word, words[i]))

@@ -62,7 +62,8 @@ void make_due(struct scene *, const char *column);
 /* Sends a call of a procedure that waits, and returns once it has tried in vain. */
 void start_waiting(struct scene *, struct psql *, const char *call, ...) __attribute__((format(printf, 3, 4)));
 
-/* Whenever a cancel comes, a failure of the call means that nothing is held, and success that all is: so many locks. */
+/* Whenever a cancel comes, a failure of the call, for a gate below a, means that nothing is held, and success that all is: so
+ * many locks. */
 void assert_survives_cancels(struct scene *, const char *call, const char *locks);
 
 /* The session of the call is set up so that the server notices when its client is gone. */
