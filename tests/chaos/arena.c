@@ -158,17 +158,22 @@ static void set_post(struct arena *arena, struct post *post, unsigned number)
 	proxy_start(&post->way, post->url);
 }
 
+/* The log of a process that has ended, or is to be, goes where those of all its lives are. */
+static void keep_log(const struct arena *arena, struct post *post)
+{
+	char kept[96];
+
+	snprintf(kept, sizeof(kept), "%s/%s.%u.log", arena->dir, post->name, post->lives);
+	if (post->server.log[0] && rename(post->server.log, kept) != 0)
+		fail_msg("the log of %s cannot be kept", post->name);
+	post->server.log[0] = 0;
+}
+
 void arena_raise(struct arena *arena, struct post *post)
 {
 	char listen[32];
 
-	if (post->server.log[0]) {
-		char kept[96];
-
-		snprintf(kept, sizeof(kept), "%s/%s.%u.log", arena->dir, post->name, post->lives);
-		if (rename(post->server.log, kept) != 0)
-			fail_msg("the log of %s cannot be kept", post->name);
-	}
+	keep_log(arena, post);
 	snprintf(listen, sizeof(listen), "127.0.0.1:%u", post->port);
 	server_launch(&post->server, post->conninfo, post->name, (const char *const[]){ "--listen", listen, NULL });
 	post->lives++;
@@ -247,14 +252,6 @@ void arena_start(struct arena *arena, const struct arena_plan *plan)
 	start_replicas(arena, breakage);
 	if (!arena_await_well(arena, WELL_AT_START_MS))
 		fail_msg("the arena does not become well");
-}
-
-static void keep_log(const struct arena *arena, const struct post *post)
-{
-	char kept[96];
-
-	snprintf(kept, sizeof(kept), "%s/%s.%u.log", arena->dir, post->name, post->lives);
-	rename(post->server.log, kept);
 }
 
 void arena_stop(struct arena *arena, bool keep)
