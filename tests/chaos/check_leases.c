@@ -84,16 +84,15 @@ static void judge_end(struct judge *judge, const struct hold *hold, const struct
 	}
 }
 
-/* Found live by what was asked after it had been found over; or not found, after it had been found live. */
+/* Found live by what was asked after it had been found over; or not found, after somebody had been told of it. A place in the
+ * queue may be forgotten: what is refused leaves no trace. */
 static void judge_return(struct judge *judge, const struct hold *hold)
 {
-	int64_t live_ns = NEVER, over_ns = NEVER;
+	int64_t over_ns = NEVER;
 
 	for (size_t i = 0; i < hold->op_count; i++) {
 		const struct op *op = hold->ops[i];
 
-		if (op->answer == ANSWER_LIVE && op->done_ns < live_ns)
-			live_ns = op->done_ns;
 		if (op->answer == ANSWER_ENDED && op->done_ns < over_ns)
 			over_ns = op->done_ns;
 	}
@@ -102,8 +101,8 @@ static void judge_return(struct judge *judge, const struct hold *hold)
 
 		if (op->answer == ANSWER_LIVE && op->called_ns > over_ns)
 			judge_op(judge, RULE_LOST, op, hold, (op->called_ns - over_ns) / MS);
-		if (op->answer == ANSWER_MISSING && op->called_ns > live_ns)
-			judge_op(judge, RULE_LOST, op, hold, (op->called_ns - live_ns) / MS);
+		if (op->answer == ANSWER_MISSING && op->called_ns > hold->had_ns)
+			judge_op(judge, RULE_LOST, op, hold, (op->called_ns - hold->had_ns) / MS);
 	}
 }
 
