@@ -46,16 +46,16 @@ harness := $(B)/tests/chaos/chaos
 broken := $(B)/tests/chaos/broken_server
 
 checks := $(addprefix lint-,layers format size banned shell ruby cppcheck $(if $(wildcard README.md),settings))
-.PHONY: all help tests test asan chaos bench lint $(checks) format install clean
+.PHONY: all help tests test asan chaos chaos-breakages bench lint $(checks) format install clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(programs) ## build deploy-gated and deploy-gate (the default)
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-15s %s\n", $$1, $$2 }' Makefile
 
-tests: all $(tests) ## build every test program
+tests: all $(tests) $(harness) ## build every test program
 test: tests ## run all tests against this build; arguments in ONLY="http test_embed"
 	$(Q)scripts/run-tests $(B) $(ONLY)
 
@@ -66,6 +66,9 @@ chaos: $(programs) $(harness) $(if $(BREAK),$(broken)) ## faults at random, and 
 	$(Q)DEPLOY_GATED_BIN=$(abspath $(B))/deploy-gated DEPLOY_GATE_BIN=$(abspath $(B))/deploy-gate \
 		DEPLOY_GATED_BROKEN_BIN=$(abspath $(broken)) $(harness) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(SEED),--seed $(SEED)) $(if $(BREAK),--break $(BREAK)) $(if $(FAULTS),--faults $(FAULTS))
+
+chaos-breakages: $(programs) $(harness) $(broken) ## break the service on purpose: each breakage until it is caught
+	$(Q)tests/chaos/breakages.sh $(B)
 
 bench: $(programs) $(loads) ## measure, beside bare libmicrohttpd and pgbench; fails below a floor
 	$(Q)tests/bench/run $(B)

@@ -10,7 +10,7 @@
 #include "chaos/history.h"
 
 /* What may take how long, of time in which the service was well: promised is 5 s and 1 s; the rest is for a machine that is slow. */
-enum { STUCK_MS = 5000 + 2000, ASLEEP_MS = 1000 + 1000 };
+enum { STUCK_MS = 5000 + 2000, ASLEEP_MS = 1000 + 1500 };
 
 enum rule {
 	RULE_EXCLUSION,		/* 1: no two that exclude each other at once */

@@ -8,7 +8,7 @@
 
 #include "chaos/history.h"
 
-enum { HEALTH_REPLICAS = 8, PROBE_GAP_MS = 700 };
+enum { HEALTH_REPLICAS = 8, PROBE_GAP_MS = 1200 };
 
 /* Spans in order, none touching the next. */
 struct spans {

@@ -176,9 +176,13 @@ static void find_sure_end(struct hold *hold)
 		hold->sure_until_ns = later(hold->sure_until_ns, asked);
 }
 
-/* Whether all that ever asked for it was refused. */
+/* Whether it came to nothing: all that ever asked for it was refused, or there was no trace of it later. A window leaves one. */
 static bool was_refused(const struct hold *hold)
 {
+	const struct op *last = hold->ops[hold->op_count - 1];
+
+	if (hold->had_ns == NEVER && last->answer == ANSWER_MISSING && last->called_ns > hold->owner_last_ns)
+		return true;
 	for (size_t i = 0; i < hold->op_count; i++)
 		if (makes(hold->ops[i]->verb) && hold->ops[i]->answer != ANSWER_REFUSED)
 			return false;
@@ -256,8 +260,8 @@ static void judge(struct hold *hold, const struct health *health)
 	for (size_t i = 0; i < hold->op_count; i++)
 		learn(hold, hold->ops[i]);
 	find_sure_end(hold);
-	hold->refused = was_refused(hold);
 	find_owner_last(hold, health);
+	hold->refused = was_refused(hold);
 	hold->crashed = hold->kind == VERB_CLOSE && !hold->refused && has_crashed(hold);
 	find_over(hold);
 }

@@ -40,6 +40,7 @@ static _Noreturn void explain_usage(void)
 {
 	fputs("usage: chaos [--seconds N] [--seed N] [--faults NAME,…|none] [--break NAME] [--keep]\n"
 	      "       chaos check HISTORY\n"
+	      "       chaos breakages\n"
 	      "Exits with 0 where the rules held, 1 where one was broken, 2 where too little happened to tell.\n"
 	      "The history is kept where a rule was broken, or with --keep.\n",
 		stderr);
@@ -102,7 +103,9 @@ static void strike_all(const struct plan *plan, struct arena *arena, const struc
 	struct dice dice = { plan->seed };
 	size_t count = gather_menu(plan, arena, menu);
 
-	for (size_t place = 0; count && history_now() < crew->end_ns; place = (place + 1) % count) {
+	if (!count)
+		return;
+	for (size_t place = 0; history_now() < crew->end_ns; place = (place + 1) % count) {
 		struct strike strike;
 
 		/* What is broken after a fault is hidden by the next. */
@@ -196,6 +199,13 @@ static int run_and_judge(const struct plan *plan)
 	return code ? code : bad ? EXIT_HARNESS : EXIT_SUCCESS;
 }
 
+static int list_breakages(void)
+{
+	for (const struct breakage *breakage = breakages; breakage->name; breakage++)
+		printf("%s\n", breakage->name);
+	return EXIT_SUCCESS;
+}
+
 static const struct option options[] = {
 	{ "seconds", required_argument, NULL, 's' },
 	{ "seed", required_argument, NULL, 'r' },
@@ -236,6 +246,8 @@ int main(int argc, char **argv)
 		_exit(EXIT_SUCCESS);
 	if (argc == 3 && strcmp(argv[1], "check") == 0)
 		return judge(argv[2], 0, false);
+	if (argc == 2 && strcmp(argv[1], "breakages") == 0)
+		return list_breakages();
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;)
 		take_option(&plan, option);
 	if (optind != argc || plan.seconds < 1 || (plan.breakage && !breakage_called(plan.breakage)))

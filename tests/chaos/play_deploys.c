@@ -152,7 +152,8 @@ static void ask_open(struct player *player, const struct deal *deal, bool failed
 	snprintf(form, sizeof(form), "token=%s%s", deal->token, failed ? "&outcome=failed" : "");
 	for (int tries = 0; tries < TRIES_MAX; tries++) {
 		op.at = 0;
-		if (player_ask(player, &op, &asking) != ANSWER_UNKNOWN)
+		player_ask(player, &op, &asking);
+		if (op.answer != ANSWER_UNKNOWN && op.answer != ANSWER_PLACE_KEPT)
 			return;
 		player_pause(player, 50, 300);
 	}

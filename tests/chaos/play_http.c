@@ -26,7 +26,7 @@ static const struct {
 	{ 409, "draining", ANSWER_PLACE_KEPT },
 	{ 409, "drain_timeout", ANSWER_REFUSED },
 	{ 409, "not_holder", ANSWER_MISSING },
-	{ 429, "too_many", ANSWER_REFUSED },
+	{ 429, "too_many", ANSWER_PLACE_KEPT },
 	{ 503, "unavailable", ANSWER_UNKNOWN },
 };
 

@@ -5,7 +5,7 @@
 
 #include "chaos/player.h"
 
-enum { SPARE_MS = 3000, TRIES_MAX = 60, PROBE_PATIENCE_MS = 600, PROBE_PAUSE_MS = 100 };
+enum { SPARE_MS = 3000, TRIES_MAX = 60, PROBE_PATIENCE_MS = 1000, PROBE_PAUSE_MS = 100 };
 
 /* A job's pass. */
 struct permit {
@@ -33,6 +33,7 @@ static bool get_in(struct player *player, const struct permit *permit)
 		case ANSWER_LIVE:
 			return true;
 		case ANSWER_UNKNOWN:
+		case ANSWER_PLACE_KEPT:
 			if (player_chance(player, 10)) {
 				player_watch(player, permit->terms.lease);
 				return false;
@@ -92,8 +93,13 @@ void play_job(struct player *player)
 		player_watch(player, permit.terms.lease);
 		return;
 	}
-	for (int tries = 0; tries < TRIES_MAX && ask_again(player, &permit, VERB_RELEASE) == ANSWER_UNKNOWN; tries++)
+	for (int tries = 0; tries < TRIES_MAX; tries++) {
+		enum answer answer = ask_again(player, &permit, VERB_RELEASE);
+
+		if (answer != ANSWER_UNKNOWN && answer != ANSWER_PLACE_KEPT)
+			return;
 		player_pause(player, 50, 300);
+	}
 }
 
 void play_check(struct player *player)

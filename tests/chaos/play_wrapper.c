@@ -100,6 +100,7 @@ static _Noreturn void become(const struct player *player, const struct wrapper *
 		words[count++] = *word;
 	words[count] = NULL;
 	unsetenv("DEPLOY_GATE_TOKEN");
+	dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	execv(client, (char *const *)(uintptr_t)words);
 	_exit(99);

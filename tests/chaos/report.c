@@ -4,31 +4,34 @@
 
 #include "chaos/faults.h"
 
+/* A fault that was tried so often has had its effect. */
+enum { STRIKES_AT_LEAST = 3 };
+
 /* What there is to count, and how much of it a minute must bring. */
 static const struct {
 	const char *says;
 	size_t offset;
 	unsigned least;
 } counts[] = {
-	{ "requests", offsetof(struct findings, ops), 2000 },
+	{ "requests", offsetof(struct findings, ops), 1500 },
 	{ "of unknown outcome", offsetof(struct findings, unknown), 0 },
-	{ "windows", offsetof(struct findings, windows), 60 },
-	{ "passes", offsetof(struct findings, passes), 100 },
-	{ "holds in plain SQL", offsetof(struct findings, sql_holds), 30 },
-	{ "of windows and passes by wrapped commands", offsetof(struct findings, commands), 10 },
+	{ "windows", offsetof(struct findings, windows), 20 },
+	{ "passes", offsetof(struct findings, passes), 80 },
+	{ "holds in plain SQL", offsetof(struct findings, sql_holds), 40 },
+	{ "of windows and passes by wrapped commands", offsetof(struct findings, commands), 8 },
 	{ "passes inside a window", offsetof(struct findings, inside), 1 },
-	{ "repeated with the same token", offsetof(struct findings, repeated), 20 },
-	{ "renewals", offsetof(struct findings, renewed), 30 },
-	{ "expired", offsetof(struct findings, expired), 5 },
+	{ "repeated with the same token", offsetof(struct findings, repeated), 30 },
+	{ "renewals", offsetof(struct findings, renewed), 100 },
+	{ "expired", offsetof(struct findings, expired), 8 },
 	{ "forced open", offsetof(struct findings, forced), 1 },
 	{ "passes overrun", offsetof(struct findings, overrun), 0 },
 	{ "answers \"open\"", offsetof(struct findings, open), 200 },
 	{ "answers \"shut\"", offsetof(struct findings, shut), 100 },
-	{ "answers while something surely shut the gate", offsetof(struct findings, shut_judged), 50 },
-	{ "waits", offsetof(struct findings, waited), 100 },
-	{ "sleeps beside an open gate that could be judged", offsetof(struct findings, slept_judged), 15 },
+	{ "answers while something surely shut the gate", offsetof(struct findings, shut_judged), 30 },
+	{ "waits", offsetof(struct findings, waited), 200 },
+	{ "sleeps beside an open gate that could be judged", offsetof(struct findings, slept_judged), 10 },
 	{ "closes that met another hold", offsetof(struct findings, contended), 30 },
-	{ "fences", offsetof(struct findings, fences), 60 },
+	{ "fences", offsetof(struct findings, fences), 20 },
 };
 
 static unsigned count_at(const struct findings *found, size_t place)
@@ -84,7 +87,7 @@ bool report_is_enough(FILE *out, const struct findings *found, long seconds, boo
 	}
 	for (size_t i = 0; i < found->toll_count; i++) {
 		effective += found->tolls[i].effective;
-		if (found->tolls[i].effective)
+		if (found->tolls[i].effective || found->tolls[i].strikes < STRIKES_AT_LEAST)
 			continue;
 		fprintf(out, "too little happened: %s never had its effect\n", found->tolls[i].name);
 		enough = false;

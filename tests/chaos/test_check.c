@@ -25,142 +25,182 @@ struct scene {
 #define UNPROBED false
 
 /* A window, or a pass, that was asked for at one instant and had at the next; its end; and a look at it. */
-#define HAD(number, lease, gates, from, to) from " call " number " close " gates " " lease " ttl=5000 at=1\n" \
-	to " done " number " live " lease " fence=" number "\n"
-#define OPENED(number, lease, from, to) from " call " number " open d " lease " at=1\n" \
-	to " done " number " ended " lease " end=opened\n"
-#define PASSED(number, lease, gates, from, to) from " call " number " pass " gates " " lease " ttl=5000 at=1\n" \
-	to " done " number " live " lease " made=1\n"
-#define LEFT(number, lease, from, to) from " call " number " release - " lease " at=1\n" \
-	to " done " number " ended " lease " end=released\n"
-#define LOOKED(number, lease, at, to, answer) at " call " number " look - " lease " at=1\n" \
-	to " done " number " " answer "\n"
+#define HAD(number, lease, gates, from, to) \
+	from " call " number " close " gates " " lease " ttl=5000 at=1\n" to " done " number " live " lease \
+	     " fence=" number "\n"
+#define OPENED(number, lease, from, to) \
+	from " call " number " open d " lease " at=1\n" to " done " number " ended " lease " end=opened\n"
+#define PASSED(number, lease, gates, from, to) \
+	from " call " number " pass " gates " " lease " ttl=5000 at=1\n" to " done " number " live " lease " made=1\n"
+#define LEFT(number, lease, from, to) \
+	from " call " number " release - " lease " at=1\n" to " done " number " ended " lease " end=released\n"
+#define LOOKED(number, lease, at, to, answer) \
+	at " call " number " look - " lease " at=1\n" to " done " number " " answer "\n"
 
 static const struct scene scenes[] = {
-	{ "two windows at once", HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "20", "30"), RULE_EXCLUSION, UNPROBED },
-	{ "a window above another", HAD("1", "a", "d.e", "0", "10") HAD("2", "b", "d", "20", "30"), RULE_EXCLUSION, UNPROBED },
+	{ "two windows at once", HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "20", "30"), RULE_EXCLUSION,
+		UNPROBED },
+	{ "a window above another", HAD("1", "a", "d.e", "0", "10") HAD("2", "b", "d", "20", "30"), RULE_EXCLUSION,
+		UNPROBED },
 	{ "windows of neighbours", HAD("1", "a", "d.e", "0", "10") HAD("2", "b", "d.f", "20", "30"), NONE, UNPROBED },
 	{ "one window behind another",
-		HAD("1", "a", "d", "0", "10") OPENED("3", "a", "15", "30") HAD("2", "b", "d", "16", "17"), NONE, UNPROBED },
+		HAD("1", "a", "d", "0", "10") OPENED("3", "a", "15", "30") HAD("2", "b", "d", "16", "17"), NONE,
+		UNPROBED },
 	{ "a window behind one that may have been opened, for all that is known",
 		HAD("1", "a", "d", "0", "10") "15 call 3 open d a\n" HAD("2", "b", "d", "20", "30"), NONE, UNPROBED },
-	{ "a window behind one that may have run out",
-		HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "5001", "5100"), NONE, UNPROBED },
+	{ "a window behind one that may have run out", HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "5001", "5100"),
+		NONE, UNPROBED },
 	{ "a window before one may have run out that was renewed",
-		HAD("1", "a", "d", "0", "10") "4000 call 3 renew - a ttl=5000\n4010 done 3 live a\n"
-		HAD("2", "b", "d", "8000", "8100"), RULE_EXCLUSION, UNPROBED },
-	{ "a window behind one that a renewal may not have reached",
-		HAD("1", "a", "d", "0", "10") "4000 call 3 renew - a ttl=5000\n4010 done 3 unknown a\n"
-		HAD("2", "b", "d", "8000", "8100"), NONE, UNPROBED },
-	{ "one that came back behind its successor",
-		HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "5001", "5100") LOOKED("3", "a", "5200", "5210", "live a"),
+		HAD("1", "a", "d", "0", "10") "4000 call 3 renew - a ttl=5000\n4010 done 3 live a\n" HAD(
+			"2", "b", "d", "8000", "8100"),
 		RULE_EXCLUSION, UNPROBED },
-	{ "a job inside a window", PASSED("1", "p", "d.e", "0", "10") HAD("2", "w", "d", "20", "30"), RULE_EXCLUSION, UNPROBED },
+	{ "a window behind one that a renewal may not have reached",
+		HAD("1", "a", "d", "0", "10") "4000 call 3 renew - a ttl=5000\n4010 done 3 unknown a\n" HAD(
+			"2", "b", "d", "8000", "8100"),
+		NONE, UNPROBED },
+	{ "one that came back behind its successor",
+		HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "5001", "5100")
+			LOOKED("3", "a", "5200", "5210", "live a"),
+		RULE_EXCLUSION, UNPROBED },
+	{ "a job inside a window", PASSED("1", "p", "d.e", "0", "10") HAD("2", "w", "d", "20", "30"), RULE_EXCLUSION,
+		UNPROBED },
 	{ "a job that a window closed over",
-		PASSED("1", "p", "d.e", "0", "10") "20 call 2 close d w ttl=5000 drain=proceed\n30 done 2 live w\n"
-		LOOKED("3", "p", "40", "50", "live p overrun=1"), NONE, UNPROBED },
+		PASSED("1", "p", "d.e", "0",
+			"10") "20 call 2 close d w ttl=5000 drain=proceed\n30 done 2 live w\n" LOOKED("3", "p", "40",
+			"50", "live p overrun=1"),
+		NONE, UNPROBED },
 	{ "a job of the deploy's own",
-		HAD("2", "w", "d", "0", "10") "20 call 1 pass d p ttl=5000 inside=w\n30 done 1 live p made=1\n", NONE, UNPROBED },
+		HAD("2", "w", "d", "0", "10") "20 call 1 pass d p ttl=5000 inside=w\n30 done 1 live p made=1\n", NONE,
+		UNPROBED },
 	{ "a job in plain SQL inside a window",
-		"0 call 1 enter d s\n10 done 1 live s\n" HAD("2", "w", "d", "20", "30") "40 call 3 renew d s\n50 done 3 live s\n",
+		"0 call 1 enter d s\n10 done 1 live s\n" HAD(
+			"2", "w", "d", "20", "30") "40 call 3 renew d s\n50 done 3 live s\n",
 		RULE_EXCLUSION, UNPROBED },
 	{ "a job in plain SQL whose session may have ended",
-		"0 call 1 enter d s\n10 done 1 live s\n" HAD("2", "w", "d", "20", "30") "40 call 3 renew d s\n50 done 3 unknown s\n",
+		"0 call 1 enter d s\n10 done 1 live s\n" HAD(
+			"2", "w", "d", "20", "30") "40 call 3 renew d s\n50 done 3 unknown s\n",
 		NONE, UNPROBED },
 	{ "a plain lock that was free beside a window",
-		HAD("1", "w", "d", "0", "10") "20 call 2 lock d s\n30 done 2 live s\n40 call 3 release d s\n50 done 3 ended s\n",
+		HAD("1", "w", "d", "0",
+			"10") "20 call 2 lock d s\n30 done 2 live s\n40 call 3 release d s\n50 done 3 ended s\n",
 		RULE_EXCLUSION, UNPROBED },
 	{ "a plain lock that somebody got when all locks were lost",
-		HAD("1", "w", "d", "0", "10") "20 call 2 lock d s\n30 done 2 live s\n40 call 3 release d s\n50 done 3 ended s\n"
-		"60 fault restart begun=11000000 effective=12000000 healed=13000000 well=14000000\n", NONE, UNPROBED },
+		HAD("1", "w", "d", "0",
+			"10") "20 call 2 lock d s\n30 done 2 live s\n40 call 3 release d s\n50 done 3 ended s\n"
+			      "60 fault restart begun=11000000 effective=12000000 healed=13000000 well=14000000\n",
+		NONE, UNPROBED },
 	{ "a command that runs on although another has the gate",
-		"0 call 1 close d w ttl=1000 sure=1\n10 done 1 live w\n" HAD("2", "b", "d", "2000", "2010") "3000 call 3 open d w\n",
+		"0 call 1 close d w ttl=1000 sure=1\n10 done 1 live w\n" HAD(
+			"2", "b", "d", "2000", "2010") "3000 call 3 open d w\n",
 		RULE_EXCLUSION, UNPROBED },
 
 	{ "an answer that is not true any more",
-		HAD("1", "w", "d", "0", "10") "20 call 2 check d -\n30 done 2 open -\n40 call 3 renew - w ttl=5000\n50 done 3 live w\n",
+		HAD("1", "w", "d", "0",
+			"10") "20 call 2 check d -\n30 done 2 open -\n40 call 3 renew - w ttl=5000\n50 done 3 live w\n",
 		RULE_ANSWERS, UNPROBED },
 	{ "an answer that may have been true when it was asked for",
 		HAD("1", "w", "d", "0", "10") "5 call 2 check d -\n30 done 2 open -\n", NONE, UNPROBED },
 	{ "an answer that may be true already",
-		HAD("1", "w", "d", "0", "10") "20 call 2 check d -\n" OPENED("3", "w", "25", "40") "30 done 2 open -\n", NONE, UNPROBED },
+		HAD("1", "w", "d", "0", "10") "20 call 2 check d -\n" OPENED("3", "w", "25", "40") "30 done 2 open -\n",
+		NONE, UNPROBED },
 	{ "open to whom the window lets in",
 		HAD("1", "w", "d", "0", "10") "20 call 2 check d - inside=w\n30 done 2 open -\n", NONE, UNPROBED },
 	{ "shut to whom the window lets in",
-		HAD("1", "w", "d", "0", "10") "20 call 2 check d - inside=w\n30 done 2 shut - by=w\n", RULE_ANSWERS, UNPROBED },
+		HAD("1", "w", "d", "0", "10") "20 call 2 check d - inside=w\n30 done 2 shut - by=w\n", RULE_ANSWERS,
+		UNPROBED },
 	{ "shut because of a window that was opened",
-		HAD("1", "w", "d", "0", "10") OPENED("2", "w", "20", "30") "40 call 3 check d -\n50 done 3 shut - by=w\n",
+		HAD("1", "w", "d", "0", "10")
+			OPENED("2", "w", "20", "30") "40 call 3 check d -\n50 done 3 shut - by=w\n",
 		RULE_ANSWERS, UNPROBED },
 	{ "shut because of a window that failed",
 		HAD("1", "w", "d", "0", "10") "20 call 2 open d w holds=1\n30 done 2 ended w end=failed\n"
-		"40 call 3 check d -\n50 done 3 shut - by=w\n", NONE, UNPROBED },
+					      "40 call 3 check d -\n50 done 3 shut - by=w\n",
+		NONE, UNPROBED },
 
-	{ "a lease that is not known any more",
-		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "20", "30", "missing w"), RULE_LOST, UNPROBED },
+	{ "a lease that is not known any more", HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "20", "30", "missing w"),
+		RULE_LOST, UNPROBED },
 	{ "a place in the queue that is not known any more",
 		"0 call 1 close d w ttl=5000\n10 done 1 unknown w\n" LOOKED("2", "w", "20", "30", "live w")
-		LOOKED("3", "w", "40", "50", "missing w"), NONE, UNPROBED },
+			LOOKED("3", "w", "40", "50", "missing w"),
+		NONE, UNPROBED },
 	{ "a lease that nobody opened",
 		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "20", "30", "ended w end=opened"), RULE_LOST, UNPROBED },
 	{ "a lease that was given up although its request had been answered",
-		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "20000", "20010", "ended w end=abandoned"), RULE_LOST, UNPROBED },
+		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "20000", "20010", "ended w end=abandoned"), RULE_LOST,
+		UNPROBED },
 	{ "a place that was given up because nobody came for it",
-		"0 call 1 close d w ttl=5000\n10 done 1 unknown w\n" LOOKED("2", "w", "20000", "20010", "ended w end=abandoned"), NONE, UNPROBED },
+		"0 call 1 close d w ttl=5000\n10 done 1 unknown w\n" LOOKED(
+			"2", "w", "20000", "20010", "ended w end=abandoned"),
+		NONE, UNPROBED },
 	{ "a lease that came back",
-		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "6000", "6010", "ended w end=expired")
-		"7000 call 3 renew - w ttl=5000\n7010 done 3 live w\n", RULE_LOST, UNPROBED },
+		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "6000", "6010",
+			"ended w end=expired") "7000 call 3 renew - w ttl=5000\n7010 done 3 live w\n",
+		RULE_LOST, UNPROBED },
 	{ "a lease with two fences",
-		HAD("1", "w", "d", "0", "10") "20 call 2 close d w ttl=5000\n30 done 2 live w fence=7\n", RULE_LOST, UNPROBED },
+		HAD("1", "w", "d", "0", "10") "20 call 2 close d w ttl=5000\n30 done 2 live w fence=7\n", RULE_LOST,
+		UNPROBED },
 
-	{ "a gate that stays shut",
-		HAD("1", "w", "d", "0", "10") "14000 call 2 check d -\n14010 done 2 shut - by=w\n", RULE_STUCK, PROBED },
+	{ "a gate that stays shut", HAD("1", "w", "d", "0", "10") "14000 call 2 check d -\n14010 done 2 shut - by=w\n",
+		RULE_STUCK, PROBED },
 	{ "a gate that stays shut while nobody is well",
 		HAD("1", "w", "d", "0", "10") "14000 call 2 check d -\n14010 done 2 shut - by=w\n", NONE, UNPROBED },
 	{ "a gate that is shut for its grace",
-		"0 call 1 close d w ttl=5000 grace=5000 at=1\n10 done 1 live w\n14000 call 2 check d -\n14010 done 2 shut - by=w\n",
+		"0 call 1 close d w ttl=5000 grace=5000 at=1\n10 done 1 live w\n14000 call 2 check d -\n14010 done 2 "
+		"shut - by=w\n",
 		NONE, PROBED },
 	{ "a gate that stays shut by nobody",
-		HAD("1", "w", "d", "0", "10") OPENED("2", "w", "20", "30") "14000 call 3 check d -\n14010 done 3 shut -\n",
+		HAD("1", "w", "d", "0", "10")
+			OPENED("2", "w", "20", "30") "14000 call 3 check d -\n14010 done 3 shut -\n",
 		RULE_STUCK, PROBED },
-	{ "a pass that stays",
-		PASSED("1", "p", "d", "0", "10") LOOKED("2", "p", "14000", "14010", "live p"), RULE_STUCK, PROBED },
+	{ "a pass that stays", PASSED("1", "p", "d", "0", "10") LOOKED("2", "p", "14000", "14010", "live p"),
+		RULE_STUCK, PROBED },
 
 	{ "a waiter that is not woken",
-		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED("3", "w", "1000", "1010")
-		"4000 done 2 open -\n", RULE_ASLEEP, PROBED },
+		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED(
+			"3", "w", "1000", "1010") "4000 done 2 open -\n",
+		RULE_ASLEEP, PROBED },
 	{ "a waiter that is woken",
-		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED("3", "w", "1000", "1010")
-		"1500 done 2 open -\n", NONE, PROBED },
+		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED(
+			"3", "w", "1000", "1010") "1500 done 2 open -\n",
+		NONE, PROBED },
 	{ "a waiter whose replica stands still",
-		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=2\n" OPENED("3", "w", "1000", "1010")
-		"4000 done 2 open -\n", NONE, PROBED },
+		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=2\n" OPENED(
+			"3", "w", "1000", "1010") "4000 done 2 open -\n",
+		NONE, PROBED },
 	{ "a waiter that another window keeps out",
-		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n900 call 4 close d v ttl=5000 at=1\n"
-		OPENED("3", "w", "1000", "1010") "1015 done 4 live v\n3900 call 5 open d v\n4000 done 2 open -\n", NONE, PROBED },
+		HAD("1", "w", "d", "0",
+			"10") "20 call 2 wait d - wait=9000 at=1\n900 call 4 close d v ttl=5000 at=1\n" OPENED("3", "w",
+			"1000", "1010") "1015 done 4 live v\n3900 call 5 open d v\n4000 done 2 open -\n",
+		NONE, PROBED },
 	{ "a job in plain SQL that is not woken",
-		HAD("1", "w", "d", "0", "10") "20 call 2 enter d s wait=9000\n" OPENED("3", "w", "1000", "1010")
-		"4000 done 2 live s\n", RULE_ASLEEP, PROBED },
+		HAD("1", "w", "d", "0", "10") "20 call 2 enter d s wait=9000\n" OPENED(
+			"3", "w", "1000", "1010") "4000 done 2 live s\n",
+		RULE_ASLEEP, PROBED },
 
 	{ "a lease that ran out too early",
-		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "4000", "4010", "ended w end=expired"), RULE_TTL, UNPROBED },
+		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "4000", "4010", "ended w end=expired"), RULE_TTL,
+		UNPROBED },
 	{ "a lease that ran out before its last renewal had",
-		HAD("1", "w", "d", "0", "10") "4000 call 2 renew - w ttl=5000\n4010 done 2 live w\n"
-		LOOKED("3", "w", "20000", "20010", "ended w end=expired ago=13000"), RULE_TTL, UNPROBED },
+		HAD("1", "w", "d", "0", "10") "4000 call 2 renew - w ttl=5000\n4010 done 2 live w\n" LOOKED(
+			"3", "w", "20000", "20010", "ended w end=expired ago=13000"),
+		RULE_TTL, UNPROBED },
 	{ "a lease that ran out in time",
 		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "5000", "5010", "ended w end=expired"), NONE, UNPROBED },
 
 	{ "an internal error", "0 call 1 check d -\n10 done 1 odd - code=500\n", RULE_CONTRACT, UNPROBED },
 
-	{ "a fence twice",
-		HAD("1", "a", "d", "0", "10") "0 call 3 close e b ttl=5000\n10 done 3 live b fence=1\n", RULE_FENCES, UNPROBED },
-	{ "a fence that is smaller than one before",
-		HAD("2", "a", "d", "0", "10") HAD("1", "b", "e", "20", "30"), RULE_FENCES, UNPROBED },
-	{ "fences of windows that were asked for at once",
-		HAD("2", "a", "d", "0", "10") HAD("1", "b", "e", "5", "30"), NONE, UNPROBED },
+	{ "a fence twice", HAD("1", "a", "d", "0", "10") "0 call 3 close e b ttl=5000\n10 done 3 live b fence=1\n",
+		RULE_FENCES, UNPROBED },
+	{ "a fence that is smaller than one before", HAD("2", "a", "d", "0", "10") HAD("1", "b", "e", "20", "30"),
+		RULE_FENCES, UNPROBED },
+	{ "fences of windows that were asked for at once", HAD("2", "a", "d", "0", "10") HAD("1", "b", "e", "5", "30"),
+		NONE, UNPROBED },
 	{ "a day like any other",
 		HAD("1", "w", "d", "0", "10") "20 call 2 check d.e -\n30 done 2 shut - by=w\n"
-		"40 call 3 pass d p ttl=5000 wait=9000 at=1\n" OPENED("4", "w", "50", "60") "70 done 3 live p made=1\n"
-		LEFT("5", "p", "80", "90") HAD("6", "v", "d", "100", "110") OPENED("7", "v", "120", "130"), NONE, PROBED },
+					      "40 call 3 pass d p ttl=5000 wait=9000 at=1\n" OPENED("4", "w", "50",
+						      "60") "70 done 3 live p made=1\n" LEFT("5", "p", "80", "90")
+						      HAD("6", "v", "d", "100", "110") OPENED("7", "v", "120", "130"),
+		NONE, PROBED },
 };
 
 /* The lines with their instants in ns; the caller's (free). */
@@ -205,10 +245,27 @@ static void test_check__finds_what_is_broken_and_nothing_else(void **state)
 /* What a client writes is what the checker reads. */
 static void test_history__is_read_as_it_was_written(void **state)
 {
-	static const struct op written = { .number = 7, .verb = VERB_CLOSE, .gates = "depot,mill", .lease = "1f",
-		.ttl_ms = 5000, .grace_ms = 1, .wait_ms = 2, .at = 3, .holds = 1, .sure = 1, .drain = "proceed",
-		.inside = "2a", .by = "3b", .end = "expired", .fence = 9, .left_ms = 10, .ago_ms = 11, .code = 12,
-		.overrun = 1, .made = 1, .answer = ANSWER_LIVE };
+	static const struct op written = { .number = 7,
+		.verb = VERB_CLOSE,
+		.gates = "depot,mill",
+		.lease = "1f",
+		.ttl_ms = 5000,
+		.grace_ms = 1,
+		.wait_ms = 2,
+		.at = 3,
+		.holds = 1,
+		.sure = 1,
+		.drain = "proceed",
+		.inside = "2a",
+		.by = "3b",
+		.end = "expired",
+		.fence = 9,
+		.left_ms = 10,
+		.ago_ms = 11,
+		.code = 12,
+		.overrun = 1,
+		.made = 1,
+		.answer = ANSWER_LIVE };
 	char path[] = "/tmp/deploy-gate-history.XXXXXX";
 	int fd = mkstemp(path);
 	struct history history;
