@@ -174,14 +174,6 @@ static void test_close__of_a_set_with_a_gate_and_one_below_it(void **state)
 	psql_run(&stage->admin, "select pg_advisory_unlock_all()");
 }
 
-static void release(struct stage *stage, const struct ask *window)
-{
-	char target[128];
-
-	snprintf(target, sizeof(target), "/v1/leases/%s/release", ask_text(window, "id"));
-	assert_answer(post(stage, target, "token=%s", ask_text(window, "token")), 200, NULL);
-}
-
 static const struct pair {
 	const char *live, *wanted;
 	long status;
@@ -211,9 +203,9 @@ static void test_close__ancestor_and_descendant_conflict_and_siblings_do_not(voi
 		second = http_ask(&stage->http, &stage->two, wanted, NULL);
 		if (second->status != pairs[i].status)
 			fail_msg("%s then %s: %ld", pairs[i].live, pairs[i].wanted, second->status);
-		release(stage, first);
+		release(stage, 0, first);
 		if (second->status == 201)
-			release(stage, second);
+			release(stage, 0, second);
 	}
 }
 

@@ -17,24 +17,6 @@ static struct ask *pass(struct stage *stage, const struct server *server, const 
 	return ask;
 }
 
-static void release(struct stage *stage, const struct server *server, const struct ask *lease)
-{
-	char request[160];
-	struct ask *ask;
-
-	snprintf(request, sizeof(request), "POST /v1/leases/%s/release", ask_text(lease, "id"));
-	ask = http_ask(&stage->http, server, request, "token=%s", ask_text(lease, "token"));
-	assert_answer(ask, 200, NULL);
-}
-
-static struct ask *begin_close(struct stage *stage, const struct server *server, const char *gates, const char *body)
-{
-	char request[160];
-
-	snprintf(request, sizeof(request), "POST /v1/gates/%s/close", gates);
-	return http_begin(&stage->http, server, request, "%s", body);
-}
-
 static void await_state(struct stage *stage, const char *gate, const char *state)
 {
 	psql_until(&stage->admin,
@@ -65,7 +47,7 @@ static void test_drain__closes_behind_the_last_job(void **state)
 	struct ask *first = pass(stage, &stage->one, "drain.last.x"), *second = pass(stage, &stage->two, "drain.last"),
 		   *close, *ask;
 
-	close = begin_close(stage, &stage->two, "drain.last", "drain=1m");
+	close = begin_close(stage, 1, "drain.last", "drain=1m");
 	await_state(stage, "drain.last", "draining");
 	ask = get(stage, "/v1/gates/drain.last.y/check");
 	assert_answer(ask, 423, "closed");
@@ -77,9 +59,9 @@ static void test_drain__closes_behind_the_last_job(void **state)
 	assert_number(ask, "passes.count", 2);
 	assert_number(ask, "window.expires_in_ms", -1);
 	assert_true(ask_number(ask, "window.drain_in_ms") > 30000);
-	release(stage, &stage->one, second);
+	release(stage, 0, second);
 	assert_false(http_done(close));
-	release(stage, &stage->two, first);
+	release(stage, 1, first);
 	http_finish(close);
 	assert_answer(close, 201, NULL);
 	assert_text(close, "state", "closed");
@@ -107,7 +89,7 @@ static void test_drain__abort_is_409_and_opens_the_gate(void **state)
 	struct stage *stage = *state;
 	struct ask *inside = pass(stage, &stage->one, "drain.abort"), *job, *close;
 
-	close = begin_close(stage, &stage->two, "drain.abort", "drain=1m&token=" TOKEN("abort"));
+	close = begin_close(stage, 1, "drain.abort", "drain=1m&token=" TOKEN("abort"));
 	await_state(stage, "drain.abort", "draining");
 	job = http_begin(&stage->http, &stage->one, "POST /v1/gates/drain.abort/pass", "wait=50s");
 	assert_false(http_done(close));
@@ -130,7 +112,7 @@ static void test_drain__proceed_closes_over_them(void **state)
 	struct ask *one = pass(stage, &stage->one, "drain.over.x"), *two = pass(stage, &stage->two, "drain.over"),
 		   *close;
 
-	close = begin_close(stage, &stage->one, "drain.over", "drain=200ms&on_drain=proceed");
+	close = begin_close(stage, 0, "drain.over", "drain=200ms&on_drain=proceed");
 	http_finish(close);
 	assert_answer(close, 201, NULL);
 	assert_true(close->came_ns - close->sent_ns >= 200000000);
@@ -138,7 +120,7 @@ static void test_drain__proceed_closes_over_them(void **state)
 	assert_true(ask_true(look_up(stage, two), "overrun"));
 	assert_text(look_up(stage, two), "state", "inside");
 	assert_number(get(stage, "/v1/gates/drain.over"), "passes.count", 2);
-	release(stage, &stage->two, one);
+	release(stage, 1, one);
 	psql_until(&stage->admin,
 		"select exists (select from deploy_gate.locks where gate = 'drain.over' and mode = 'exclusive')"
 		" and not exists (select from deploy_gate.locks where gate = 'drain.over' and mode = 'shared')");
@@ -149,7 +131,7 @@ static void test_drain__stop_tells_them_first(void **state)
 	struct stage *stage = *state;
 	struct ask *inside = pass(stage, &stage->one, "drain.stop"), *close;
 
-	close = begin_close(stage, &stage->two, "drain.stop", "drain=100ms&on_drain=stop");
+	close = begin_close(stage, 1, "drain.stop", "drain=100ms&on_drain=stop");
 	psql_until(&stage->admin,
 		"select count(*) = 2 from deploy_gate.lease where gates = '{drain.stop}' and stop_at is not null");
 	assert_int_equal(strlen(ask_text(look_up(stage, inside), "stop_at")), strlen("2024-05-31T14:30:00.000Z"));
@@ -169,9 +151,9 @@ static void test_drain__goes_on_behind_a_timeout(void **state)
 	assert_answer(close, 409, "draining");
 	assert_contains(ask_text(close, "detail"), "ask again with the same token");
 	assert_answer(get(stage, "/v1/gates/drain.time/check"), 423, "closed");
-	close = begin_close(stage, &stage->two, "drain.time", "token=" TOKEN("time"));
+	close = begin_close(stage, 1, "drain.time", "token=" TOKEN("time"));
 	psql_until(&stage->admin, "select claim_session is not null from deploy_gate.lease where id = " ID_OF("time"));
-	release(stage, &stage->one, inside);
+	release(stage, 0, inside);
 	http_finish(close);
 	assert_answer(close, 201, NULL);
 	assert_answer(post(stage, "/v1/gates/drain.time/close", "token=" TOKEN("time")), 200, NULL);
@@ -186,7 +168,7 @@ static void test_drain__that_nobody_comes_back_for_is_abandoned(void **state)
 	for (int i = 0; i < 2; i++) {
 		struct ask *inside = pass(stage, &stage->one, gates[i]), *close;
 
-		close = begin_close(stage, &stage->two, gates[i], "");
+		close = begin_close(stage, 1, gates[i], "");
 		await_state(stage, gates[i], "draining");
 		http_hang_up(close);
 		psql_until(&stage->admin,
@@ -194,7 +176,7 @@ static void test_drain__that_nobody_comes_back_for_is_abandoned(void **state)
 			"'window'",
 			gates[i]);
 		if (i)
-			release(stage, &stage->one, inside);
+			release(stage, 0, inside);
 		if (i)
 			await_state(stage, gates[i], "closed");
 		psql_run(&stage->admin,
@@ -214,7 +196,7 @@ static void test_drain__ends_by_force(void **state)
 	struct ask *close, *job;
 
 	pass(stage, &stage->one, "drain.force");
-	close = begin_close(stage, &stage->two, "drain.force", "");
+	close = begin_close(stage, 1, "drain.force", "");
 	await_state(stage, "drain.force", "draining");
 	job = http_begin(&stage->http, &stage->two, "POST /v1/gates/drain.force/pass", "wait=50s");
 	assert_answer(post(stage, "/v1/gates/drain.force/force-open", "reason=urgent"), 200, NULL);
@@ -234,11 +216,11 @@ static void test_drain__of_a_takeover_waits_for_what_the_other_let_in(void **sta
 	inside = http_ask_with(
 		&stage->http, &stage->two, "X-Lease-Token: " TOKEN("take"), "POST /v1/gates/drain.take/pass", "ttl=1m");
 	assert_answer(inside, 201, NULL);
-	close = begin_close(stage, &stage->two, "drain.take", "takeover=true&reason=ann+is+ill&holder=bob");
+	close = begin_close(stage, 1, "drain.take", "takeover=true&reason=ann+is+ill&holder=bob");
 	psql_until(&stage->admin, "select ending = 'taken_over' from deploy_gate.lease where id = " ID_OF("take"));
 	assert_false(http_done(close));
 	assert_answer(get(stage, "/v1/gates/drain.take/check"), 423, "closed");
-	release(stage, &stage->one, inside);
+	release(stage, 0, inside);
 	http_finish(close);
 	assert_answer(close, 201, NULL);
 }

@@ -4,30 +4,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static void release(struct stage *stage, const struct server *server, const struct ask *lease)
-{
-	char request[160];
-	struct ask *ask;
-
-	snprintf(request, sizeof(request), "POST /v1/leases/%s/release", ask_text(lease, "id"));
-	ask = http_ask(&stage->http, server, request, "token=%s", ask_text(lease, "token"));
-	assert_answer(ask, 200, NULL);
-}
-
 /* Both at once, again and again: one of them gets in, and the other waits for it. */
 static void test_race__of_a_pass_and_a_close(void **state)
 {
 	struct stage *stage = *state;
 
 	for (int round = 0; round < 200; round++) {
-		const struct server *here = round % 2 ? &stage->one : &stage->two,
-				    *there = round % 3 ? &stage->one : &stage->two;
+		int here = round % 2, there = round % 3 ? 1 : 0;
 		struct ask *job, *close;
 		bool in;
 
 		stage->http.together = true;
-		job = http_begin(&stage->http, here, "POST /v1/gates/race.pass.x/pass", NULL);
-		close = http_begin(&stage->http, there, "POST /v1/gates/race.pass/close", NULL);
+		job = begin_pass(stage, here, "race.pass.x", "");
+		close = begin_close(stage, there, "race.pass", "");
 		stage->http.together = false;
 		http_finish(job);
 		in = job->status == 201;

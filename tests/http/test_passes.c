@@ -10,31 +10,6 @@
 
 enum { BURST = 100 };
 
-static struct ask *begin_pass(struct stage *stage, int i, const char *gates, const char *body)
-{
-	char request[160];
-
-	snprintf(request, sizeof(request), "POST /v1/gates/%s/pass", gates);
-	return http_begin(&stage->http, i % 2 ? &stage->two : &stage->one, request, "%s", body);
-}
-
-static struct ask *begin_release(struct stage *stage, int i, const struct ask *pass)
-{
-	char request[160];
-
-	snprintf(request, sizeof(request), "POST /v1/leases/%s/release", ask_text(pass, "id"));
-	return http_begin(
-		&stage->http, i % 2 ? &stage->two : &stage->one, request, "token=%s", ask_text(pass, "token"));
-}
-
-static void release(struct stage *stage, int i, const struct ask *pass)
-{
-	struct ask *ask = begin_release(stage, i, pass);
-
-	http_finish(ask);
-	assert_answer(ask, 200, NULL);
-}
-
 static long long count_inside(struct stage *stage, const char *gate)
 {
 	char target[80];

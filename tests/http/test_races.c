@@ -8,14 +8,6 @@
 
 enum { ROUNDS = 200, RIVALS = 8 };
 
-static struct ask *begin_close(struct stage *stage, int i, const char *gates, const char *body)
-{
-	char request[160];
-
-	snprintf(request, sizeof(request), "POST /v1/gates/%s/close", gates);
-	return http_begin(&stage->http, i % 2 ? &stage->two : &stage->one, request, "%s", body);
-}
-
 static struct ask *begin_open(struct stage *stage, int i, const char *gates, const char *token)
 {
 	char request[160];

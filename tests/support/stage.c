@@ -56,6 +56,45 @@ struct ask *post(void *stage, const char *target, const char *body, ...)
 	return ask_one(stage, "POST", target, text);
 }
 
+static const struct server *in_turn(const struct stage *stage, int turn)
+{
+	return turn % 2 ? &stage->two : &stage->one;
+}
+
+static struct ask *begin_at_gates(struct stage *stage, int turn, const char *gates, const char *verb, const char *body)
+{
+	char request[1024];
+
+	snprintf(request, sizeof(request), "POST /v1/gates/%s/%s", gates, verb);
+	return http_begin(&stage->http, in_turn(stage, turn), request, "%s", body);
+}
+
+struct ask *begin_pass(struct stage *stage, int turn, const char *gates, const char *body)
+{
+	return begin_at_gates(stage, turn, gates, "pass", body);
+}
+
+struct ask *begin_close(struct stage *stage, int turn, const char *gates, const char *body)
+{
+	return begin_at_gates(stage, turn, gates, "close", body);
+}
+
+struct ask *begin_release(struct stage *stage, int turn, const struct ask *lease)
+{
+	char request[160];
+
+	snprintf(request, sizeof(request), "POST /v1/leases/%s/release", ask_text(lease, "id"));
+	return http_begin(&stage->http, in_turn(stage, turn), request, "token=%s", ask_text(lease, "token"));
+}
+
+void release(struct stage *stage, int turn, const struct ask *lease)
+{
+	struct ask *ask = begin_release(stage, turn, lease);
+
+	http_finish(ask);
+	assert_answer(ask, 200, NULL);
+}
+
 struct ask *begin_ballast(struct stage *stage, const struct server *server)
 {
 	char request[1024];

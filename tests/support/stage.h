@@ -35,6 +35,13 @@ int stage_teardown(void **state);
 struct ask *get(void *stage, const char *target);
 struct ask *post(void *stage, const char *target, const char *body, ...) __attribute__((format(printf, 3, 4)));
 
+/* Begins a pass, a close, or the release of a lease by its maker's answer; an even turn asks the first server, an odd one the
+ * second. release: and it is done. */
+struct ask *begin_pass(struct stage *, int turn, const char *gates, const char *body);
+struct ask *begin_close(struct stage *, int turn, const char *gates, const char *body);
+struct ask *begin_release(struct stage *, int turn, const struct ask *lease);
+void release(struct stage *, int turn, const struct ask *lease);
+
 #define assert_text(ask, path, wanted) assert_string_equal(ask_text(ask, path), wanted)
 #define assert_number(ask, path, wanted) assert_int_equal(ask_number(ask, path), wanted)
 
