@@ -197,6 +197,22 @@ static void test_takeover__not_before_the_judge_has_served_a_while(void **state)
 	assert_owner(scene, "a", &scene->one, "t");
 }
 
+/* Its stamp is as old as the step, and it is heard of all the same: who waits there keeps the place. */
+static void test_clock__a_step_silences_no_replica(void **state)
+{
+	struct scene *scene = *state;
+
+	assert_close("made", &scene->one, "a", "g", "{}");
+	assert_close("queued", &scene->two, "b", "g", WAITING);
+	psql_run(&scene->admin, "update deploy_gate.service set stamped_at = stamped_at - interval '1 h'");
+	psql_run(&scene->admin, "update deploy_gate.session set stamped_at = stamped_at - interval '1 h'");
+	psql_run(&scene->admin, "update deploy_gate.lease set wait_until = wait_until - interval '1 h'");
+	replica_tick(&scene->one);
+	assert_true(psql_true(&scene->admin,
+		"select claim_session = %lld and unclaimed_at is null from deploy_gate.lease where state = 'queued'",
+		scene->two.number));
+}
+
 static void test_leave__hands_the_leases_to_another(void **state)
 {
 	struct scene *scene = *state;
@@ -252,6 +268,7 @@ int main(void)
 		SCENE_TEST(test_takeover__of_the_dead_moves_their_leases),
 		SCENE_TEST(test_takeover__never_of_one_whose_proof_is_held),
 		SCENE_TEST(test_takeover__not_before_the_judge_has_served_a_while),
+		SCENE_TEST(test_clock__a_step_silences_no_replica),
 		SCENE_TEST(test_leave__hands_the_leases_to_another),
 		SCENE_TEST(test_database__a_foreign_one_is_refused_until_adopted),
 		SCENE_TEST(test_database__a_promoted_one_leaves_room_for_lost_fences),
