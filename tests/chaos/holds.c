@@ -147,7 +147,13 @@ static void learn(struct hold *hold, const struct op *op)
 	hold->forced |= op->verb == VERB_FORCE && op->answer != ANSWER_REFUSED;
 }
 
-/* The first instant from which on something that was asked may have ended it, once it was last seen live. */
+static bool is_answered(const struct op *op)
+{
+	return op->done_ns != NEVER && op->answer != ANSWER_UNKNOWN && op->answer != ANSWER_ODD;
+}
+
+/* The first instant from which on something that was asked may have ended it, once it was last seen live. What nobody knows the
+ * outcome of may take effect at any time, also behind the return. */
 static int64_t end_asked(const struct hold *hold)
 {
 	int64_t first = NEVER;
@@ -155,7 +161,7 @@ static int64_t end_asked(const struct hold *hold)
 	for (size_t i = 0; i < hold->op_count; i++) {
 		const struct op *op = hold->ops[i];
 
-		if (ends(op->verb) && op->done_ns > hold->seen_live_ns)
+		if (ends(op->verb) && (!is_answered(op) || op->done_ns > hold->seen_live_ns))
 			first = sooner(first, later(op->called_ns, hold->seen_live_ns));
 	}
 	return first;
