@@ -17,7 +17,7 @@
 #define PHASE_QUEUE "queue-"
 
 /* Promised is 1 s. The rest is for programs to come and go on a busy machine. */
-enum { WINDOWS_AT_MOST = 2, IDLE_MS = 5000 };
+enum { WINDOWS_AT_MOST = 2, IDLE_MS = 10000 };
 
 enum trade_rule {
 	RULE_INSIDE,	/* no job runs inside a window, unless that was to close over it */

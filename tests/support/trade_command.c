@@ -12,7 +12,7 @@
 #include "support/gates.h"
 #include "support/trade_check.h"
 
-enum { WORDS = 8, LEASE_DIGITS = 32 };
+enum { WORDS = 8, LEASE_DIGITS = 32, LOOK_MS = 50 };
 
 /* Works until the time is over, or TERM comes: then false. */
 static bool work(const sigset_t *term, long takes_ms)
@@ -41,9 +41,38 @@ static bool is_broken(const char *path, const struct trade_line *mine)
 	return broken;
 }
 
+/* Whether this command began before, in another lease. */
+static bool is_again(const char *path, const struct trade_line *mine)
+{
+	struct trade_history history;
+	bool again = false;
+
+	trade_read(&history, path);
+	for (size_t i = 0; i < history.count; i++)
+		again |= history.lines[i].event == TRADE_BEGAN && strcmp(history.lines[i].name, mine->name) == 0 &&
+			strcmp(history.lines[i].mark, mine->mark) != 0;
+	trade_history_release(&history);
+	return again;
+}
+
+/* Works until a deploy has broken it, or TERM comes: then false. The second time it is done at once. */
+static bool work_for_a_deploy(char **argv, const struct trade_line *mine, const sigset_t *term)
+{
+	bool breaks = strcmp(argv[6], TERMS_FRAGILE) == 0;
+
+	if (is_again(argv[2], mine))
+		return true;
+	while (!(breaks && is_broken(argv[2], mine)))
+		if (!work(term, LOOK_MS))
+			return false;
+	return true;
+}
+
 static enum trade_event outcome(char **argv, const struct trade_line *mine, const sigset_t *term)
 {
-	if (!work(term, strtol(argv[7], NULL, 10)))
+	long takes_ms = strtol(argv[7], NULL, 10);
+
+	if (takes_ms ? !work(term, takes_ms) : !work_for_a_deploy(argv, mine, term))
 		return TRADE_CUT;
 	return strcmp(argv[6], TERMS_FRAGILE) == 0 && is_broken(argv[2], mine) ? TRADE_BROKE : TRADE_ENDED;
 }

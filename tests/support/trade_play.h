@@ -34,7 +34,7 @@ struct trade_order {
 	const char *name, *gates;
 	const char *terms;	/* those of trade_check */
 	bool is_deploy;
-	int takes_ms;		/* its command */
+	int takes_ms;		/* its command; 0: until a deploy ends or breaks it, and then nothing */
 	int number;		/* of a job its tries, of a deploy its drain in ms */
 };
 
