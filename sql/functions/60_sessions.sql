@@ -36,6 +36,11 @@ begin
 	loop
 		perform deploy_gate.supersede(old.number, number, 'superseded by ' || number);
 	end loop;
+	-- A process may have died behind its locks session: what else it had registered since has nobody to end it.
+	update deploy_gate.session helper set ended_at = clock_timestamp(), end_reason = 'superseded by ' || register_locks.number
+	where helper.role <> 'locks' and helper.name = $2 and helper.replica <> $1 and helper.ended_at is null
+		and not exists (
+			select from pg_stat_activity a where a.pid = helper.pid and a.backend_start = helper.backend_start);
 end $$;
 
 create or replace function deploy_gate.register_helper(role text, replica text, name text, version text, host text)

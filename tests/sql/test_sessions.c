@@ -103,6 +103,26 @@ static void test_register__a_restarted_replica_gets_what_its_predecessor_held(vo
 		scene->one.psql.pid);
 }
 
+/* The simpler way: to end what else a process had registered together with its locks session. Where that was taken over while
+ * the process lived on, and it registered a reader again before it died, nobody would ever end that one. */
+static void test_register__ends_what_a_dead_process_registered_behind_its_end(void **state)
+{
+	struct scene *scene = *state;
+	struct psql reader, living;
+
+	psql_open(&reader, &scene->db, NULL);
+	psql_open(&living, &scene->db, NULL);
+	psql_run(&reader, "select deploy_gate.register_helper('reads', 'dead', 'three', '0', 'here')");
+	psql_run(&living, "select deploy_gate.register_helper('reads', 'living', 'three', '0', 'here')");
+	psql_run(&scene->admin, "select pg_terminate_backend(%d, 10000)", reader.pid);
+	psql_run(&scene->admin, REGISTER, "new", "three");
+	assert_value(&scene->admin, "living",
+		"select string_agg(replica, ' ') from deploy_gate.session"
+		" where name = 'three' and role = 'reads' and ended_at is null");
+	psql_close(&reader);
+	psql_close(&living);
+}
+
 /* The clients of the process that died are gone: nobody answers for their requests, unless they ask again. */
 static void test_register__claims_die_with_their_process(void **state)
 {
@@ -262,6 +282,7 @@ int main(void)
 		SCENE_TEST(test_begin__is_refused_to_a_session_that_is_over_or_another_s),
 		SCENE_TEST(test_register__proves_its_life_by_a_lock),
 		SCENE_TEST(test_register__a_restarted_replica_gets_what_its_predecessor_held),
+		SCENE_TEST(test_register__ends_what_a_dead_process_registered_behind_its_end),
 		SCENE_TEST(test_register__claims_die_with_their_process),
 		SCENE_TEST(test_register__a_process_that_reconnects_keeps_its_claims),
 		SCENE_TEST(test_register__another_process_of_that_name_is_left_alone),
