@@ -53,13 +53,18 @@ static const char unlock_early[] =
 	"end $$";
 
 static const char unclaim_all[] =
-	"create or replace function deploy_gate.change_unclaim(request jsonb, out outcome text, out body json)\n"
-	"language plpgsql as $$\n"
+	"alter function deploy_gate.change_unclaim(jsonb) rename to plain_unclaim;\n"
+	"create function deploy_gate.change_unclaim(request jsonb, out outcome text, out body json) language plpgsql "
+	"as $$\n"
 	"declare\n"
 	"	l deploy_gate.lease;\n"
 	"begin\n"
 	"	select * into l from deploy_gate.lease where id = request ->> 'id' and ended_at is null;\n"
-	"	if l.id is not null then\n"
+	"	if (l.claim_session, l.claim_request) = (deploy_gate.batch_session(), (request ->> 'claim')::bigint) "
+	"then\n"
+	"		select p.outcome, p.body into outcome, body from deploy_gate.plain_unclaim(request) p;\n"
+	"		return;\n"
+	"	elsif l.id is not null then\n"
 	"		perform deploy_gate.end_lease(l, 'abandoned', null, 'hung up');\n"
 	"	end if;\n"
 	"	outcome := 'ok';\n"
@@ -94,7 +99,7 @@ const struct breakage breakages[] = {
 		.sql = unlock_early,
 		.faults = "none" },
 	{ .name = "hang-up",
-		.says = "a hang-up ends the lease, whoever asks for it now",
+		.says = "a hang-up takes back what another request has",
 		.sql = unclaim_all,
 		.faults = "none" },
 	{ .name = "no-begin",
