@@ -49,8 +49,9 @@ static const struct scene scenes[] = {
 	{ "a window behind one that may have been opened, for all that is known",
 		HAD("1", "a", "d", "0", "10") "15 call 3 open d a\n" HAD("2", "b", "d", "20", "30"), NONE, UNPROBED },
 	{ "a window behind one that was forced open late",
-		HAD("1", "a", "d", "0", "10") "15 call 3 force d a\n20 done 3 unknown a\n"
-		LOOKED("4", "a", "25", "30", "live a") HAD("2", "b", "d", "40", "50"), NONE, UNPROBED },
+		HAD("1", "a", "d", "0", "10") "15 call 3 force d a\n20 done 3 unknown a\n" LOOKED(
+			"4", "a", "25", "30", "live a") HAD("2", "b", "d", "40", "50"),
+		NONE, UNPROBED },
 	{ "a window behind one that may have run out", HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "5001", "5100"),
 		NONE, UNPROBED },
 	{ "a window before one may have run out that was renewed",
