@@ -41,8 +41,18 @@ static bool was_ended_by_somebody(const struct hold *hold, const struct op *op)
 	return false;
 }
 
+/* Whether the service knows of a request: it answered, or its replica was well all the while. One that stood still may never have
+ * read what a client gave up before it went on. */
+static bool has_arrived(const struct judge *judge, const struct op *op)
+{
+	int64_t took_ns = op->done_ns - op->called_ns;
+
+	return op->answer != ANSWER_UNKNOWN ||
+		health_longest_ns(&judge->health, op->at, op->called_ns, op->done_ns) == took_ns;
+}
+
 /* When it was last asked for before that op. */
-static int64_t last_asked(const struct hold *hold, const struct op *before)
+static int64_t last_asked(const struct judge *judge, const struct hold *hold, const struct op *before)
 {
 	int64_t last_ns = 0;
 
@@ -50,7 +60,7 @@ static int64_t last_asked(const struct hold *hold, const struct op *before)
 		const struct op *op = hold->ops[i];
 
 		if (op->verb == hold->kind && op != before && op->done_ns != NEVER &&
-			op->called_ns < before->called_ns && op->done_ns > last_ns)
+			op->called_ns < before->called_ns && op->done_ns > last_ns && has_arrived(judge, op))
 			last_ns = op->done_ns;
 	}
 	return last_ns;
@@ -60,7 +70,7 @@ static int64_t last_asked(const struct hold *hold, const struct op *before)
  * time that it has gone. */
 static void judge_place(struct judge *judge, const struct hold *hold, const struct op *op)
 {
-	int64_t ended_ns = op->done_ns - op->ago_ms * MS, asked_ns = last_asked(hold, op);
+	int64_t ended_ns = op->done_ns - op->ago_ms * MS, asked_ns = last_asked(judge, hold, op);
 	int64_t early_ns = asked_ns + PLACE_MS * MS - ended_ns;
 
 	if (asked_ns && early_ns > 0 && !hold->ops[0]->sure)

@@ -37,6 +37,7 @@ struct scene {
 #define LOOKED(number, lease, at, to, answer) \
 	at " call " number " look - " lease " at=1\n" to " done " number " " answer "\n"
 
+/* clang-format off */
 static const struct scene scenes[] = {
 	{ "two windows at once", HAD("1", "a", "d", "0", "10") HAD("2", "b", "d", "20", "30"), RULE_EXCLUSION,
 		UNPROBED },
@@ -136,6 +137,14 @@ static const struct scene scenes[] = {
 		"0 call 1 close d w ttl=5000\n10 done 1 unknown w\n" LOOKED(
 			"2", "w", "20000", "20010", "ended w end=abandoned"),
 		NONE, UNPROBED },
+	{ "a place that was given up although somebody came back for it",
+		"0 call 1 close d w ttl=5000 at=1\n10 done 1 unknown w\n"
+		"9000 call 2 close d w ttl=5000 at=1\n9100 done 2 unknown w\n"
+		LOOKED("3", "w", "16000", "16010", "ended w end=abandoned"), RULE_LOST, PROBED },
+	{ "a place that was given up because who came back asked a replica that stood still",
+		"0 call 1 close d w ttl=5000 at=1\n10 done 1 unknown w\n"
+		"9000 call 2 close d w ttl=5000 at=2\n9100 done 2 unknown w\n"
+		LOOKED("3", "w", "16000", "16010", "ended w end=abandoned"), NONE, PROBED },
 	{ "a lease that came back",
 		HAD("1", "w", "d", "0", "10") LOOKED("2", "w", "6000", "6010",
 			"ended w end=expired") "7000 call 3 renew - w ttl=5000\n7010 done 3 live w\n",
@@ -206,6 +215,7 @@ static const struct scene scenes[] = {
 						      HAD("6", "v", "d", "100", "110") OPENED("7", "v", "120", "130"),
 		NONE, PROBED },
 };
+/* clang-format on */
 
 /* The lines with their instants in ns; the caller's (free). */
 static char *history_of(const struct scene *scene)
