@@ -41,6 +41,12 @@ begin
 	where helper.role <> 'locks' and helper.name = $2 and helper.replica <> $1 and helper.ended_at is null
 		and not exists (
 			select from pg_stat_activity a where a.pid = helper.pid and a.backend_start = helper.backend_start);
+	-- One that was taken for dead and lives goes on with what else it had registered: unregistered, its probes would be taken for
+	-- somebody outside.
+	update deploy_gate.session helper set ended_at = null, end_reason = null
+	from pg_stat_activity a
+	where helper.role <> 'locks' and helper.replica = $1 and helper.ended_at is not null and helper.end_reason <> 'reconnected'
+		and a.pid = helper.pid and a.backend_start = helper.backend_start;
 end $$;
 
 create or replace function deploy_gate.register_helper(role text, replica text, name text, version text, host text)

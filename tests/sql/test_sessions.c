@@ -123,6 +123,29 @@ static void test_register__ends_what_a_dead_process_registered_behind_its_end(vo
 	psql_close(&living);
 }
 
+/* A replica that stood still is taken over with all it has registered. Then it goes on, and only its locks session is told. */
+static void test_register__who_was_taken_for_dead_goes_on_with_its_reader(void **state)
+{
+	struct scene *scene = *state;
+	struct psql locks, reader;
+	long long number;
+
+	psql_open(&locks, &scene->db, NULL);
+	psql_open(&reader, &scene->db, NULL);
+	number = psql_number(&locks, REGISTER, "process", "three");
+	psql_run(&reader, "select deploy_gate.register_helper('reads', 'process', 'three', '0', 'here')");
+	psql_run(&scene->admin, "select deploy_gate.supersede(%lld, %lld, 'died')", number, scene->two.number);
+	assert_true(psql_true(
+		&scene->admin, "select bool_and(ended_at is not null) from deploy_gate.session where name = 'three'"));
+	psql_run(&scene->admin, "select pg_terminate_backend(%d, 10000)", locks.pid);
+	psql_run(&scene->admin, REGISTER, "process", "three");
+	assert_value(&scene->admin, "locks reads",
+		"select string_agg(role, ' ' order by role) from deploy_gate.session"
+		" where name = 'three' and ended_at is null");
+	psql_close(&locks);
+	psql_close(&reader);
+}
+
 /* The clients of the process that died are gone: nobody answers for their requests, unless they ask again. */
 static void test_register__claims_die_with_their_process(void **state)
 {
@@ -283,6 +306,7 @@ int main(void)
 		SCENE_TEST(test_register__proves_its_life_by_a_lock),
 		SCENE_TEST(test_register__a_restarted_replica_gets_what_its_predecessor_held),
 		SCENE_TEST(test_register__ends_what_a_dead_process_registered_behind_its_end),
+		SCENE_TEST(test_register__who_was_taken_for_dead_goes_on_with_its_reader),
 		SCENE_TEST(test_register__claims_die_with_their_process),
 		SCENE_TEST(test_register__a_process_that_reconnects_keeps_its_claims),
 		SCENE_TEST(test_register__another_process_of_that_name_is_left_alone),
