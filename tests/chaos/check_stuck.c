@@ -164,9 +164,20 @@ static bool next_shut(const struct judge *judge, const struct op *op, int64_t at
 	return shut->from_ns != NEVER;
 }
 
+/* A replica that does not get on keeps the lock of a window that is over for up to 5 s, until others end its session: so long
+ * the gate is open only where all are well. */
+static int64_t slept_ns(const struct judge *judge, const struct op *op, int64_t from_ns, int64_t to_ns)
+{
+	int64_t free_ns = from_ns + STUCK_MS * MS, soon_ns = to_ns < free_ns ? to_ns : free_ns;
+	int64_t own = health_longest_ns(&judge->health, op->at, from_ns, soon_ns);
+	int64_t all = health_all_ns(&judge->health, from_ns, soon_ns), slept = own < all ? own : all;
+
+	return to_ns > free_ns ? later(slept, health_longest_ns(&judge->health, op->at, free_ns, to_ns)) : slept;
+}
+
 static void note_asleep(struct judge *judge, const struct op *op, int64_t from_ns, int64_t to_ns)
 {
-	int64_t slept = health_longest_ns(&judge->health, op->at, from_ns, to_ns);
+	int64_t slept = slept_ns(judge, op, from_ns, to_ns);
 	struct toll *toll = judge_toll_at(judge, from_ns);
 
 	if (!slept)

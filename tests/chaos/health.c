@@ -102,6 +102,32 @@ int64_t health_longest_ns(const struct health *health, long long replica, int64_
 	return longest;
 }
 
+static int64_t all_from(const struct health *health, size_t replica, int64_t from_ns, int64_t to_ns)
+{
+	int64_t longest = 0;
+
+	while (replica <= HEALTH_REPLICAS && !health->of[replica].count)
+		replica++;
+	if (replica > HEALTH_REPLICAS)
+		return to_ns - from_ns;
+	for (size_t i = 0; i < health->of[replica].count; i++) {
+		const struct span *span = &health->of[replica].list[i];
+		int64_t length;
+
+		if (!overlap(span, from_ns, to_ns))
+			continue;
+		length = all_from(health, replica + 1, span->from_ns > from_ns ? span->from_ns : from_ns,
+			span->to_ns < to_ns ? span->to_ns : to_ns);
+		longest = length > longest ? length : longest;
+	}
+	return longest;
+}
+
+int64_t health_all_ns(const struct health *health, int64_t from_ns, int64_t to_ns)
+{
+	return all_from(health, 1, from_ns, to_ns);
+}
+
 /* The end of the first good probe of a replica that was sent after an instant. */
 static int64_t next_good(const struct history *history, long long replica, int64_t after_ns)
 {

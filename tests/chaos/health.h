@@ -30,6 +30,9 @@ void health_release(struct health *);
 int64_t health_service_ns(const struct health *, int64_t from_ns, int64_t to_ns);
 int64_t health_longest_ns(const struct health *, long long replica, int64_t from_ns, int64_t to_ns);
 
+/* The longest time without a break that all were at once, of those that ever were. */
+int64_t health_all_ns(const struct health *, int64_t from_ns, int64_t to_ns);
+
 /* The latest instant at which a request may still take effect that nobody knows the outcome of: a replica may have stood still
  * with it, and has got over it once it answers what was asked later. NEVER: it did not. */
 int64_t health_effect_until(const struct health *, const struct op *);

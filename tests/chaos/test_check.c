@@ -34,6 +34,9 @@ struct scene {
 	from " call " number " pass " gates " " lease " ttl=5000 at=1\n" to " done " number " live " lease " made=1\n"
 #define LEFT(number, lease, from, to) \
 	from " call " number " release - " lease " at=1\n" to " done " number " ended " lease " end=released\n"
+/* Another replica, which is well no longer. */
+#define ELSEWHERE_UNTIL_110 \
+	"30 call 90 probe probe-2 - at=2\n40 done 90 live -\n100 call 91 probe probe-2 - at=2\n110 done 91 live -\n"
 #define LOOKED(number, lease, at, to, answer) \
 	at " call " number " look - " lease " at=1\n" to " done " number " " answer "\n"
 
@@ -176,6 +179,12 @@ static const struct scene scenes[] = {
 		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED(
 			"3", "w", "1000", "1010") "1500 done 2 open -\n",
 		NONE, PROBED },
+	{ "a waiter beside a lock that a replica which stands still may have",
+		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" ELSEWHERE_UNTIL_110
+		OPENED("3", "w", "1000", "1010") "4000 done 2 open -\n", NONE, PROBED },
+	{ "a waiter that is not woken either once that lock is gone",
+		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=15000 at=1\n" ELSEWHERE_UNTIL_110
+		OPENED("3", "w", "1000", "1010") "12000 done 2 open -\n", RULE_ASLEEP, PROBED },
 	{ "a waiter whose replica stands still",
 		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=2\n" OPENED(
 			"3", "w", "1000", "1010") "4000 done 2 open -\n",
