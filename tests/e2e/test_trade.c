@@ -61,6 +61,8 @@ static const struct {
 	  PROCEEDING("a", "x", "1", "13", "20") JOB("b", "x,y", "2", "5", "25") OVERRUN("b", "x,y", "2")
 	  DEPLOY("c", "y", "3", "12", "20") },
 	{ "a job that was run again as asked", NONE, AGAIN("rerun", "3", "cut", "15") },
+	{ "a job that was done when a deploy came, and was run again", NONE,
+	  AGAIN("rerun", "3", "ended", "15") DEPLOY("b", "x", "3", "20", "25") },
 	{ "a job that broke and was run again", NONE, AGAIN("fragile", "3", "broke", "15") OVERRUN("a", "x", "1") },
 	{ "a job that waited for two windows", NONE,
 	  JOB("queue-1", "x.y", "1", "50", "60") DEPLOY("queue-2", "x", "2", "10", "20")
@@ -88,6 +90,8 @@ static const struct {
 	  DEPLOY("a", "w,x.y", "1", "10", "20") DEPLOY("b", "z,x", "2", "12", "18") },
 
 	{ "a job that ran twice", RULE_ONCE, AGAIN("rerun", "3", "ended", "15") },
+	{ "a job that ran twice, which no deploy was to end", RULE_ONCE,
+	  AGAIN("plain", "3", "ended", "15") DEPLOY("b", "x", "3", "20", "25") },
 	{ "a job that never ran", RULE_ONCE, ASKED("job", "a", "x", "plain", "1") LEFT("job", "a", "x", "0") },
 	{ "a job that was ended without being asked", RULE_ONCE, AGAIN("plain", "3", "cut", "15") },
 	{ "a job that failed by itself and was run again", RULE_ONCE, AGAIN("fragile", "3", "broke", "15") },

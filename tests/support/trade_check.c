@@ -311,9 +311,32 @@ static void check_stay(struct check *check, const struct stay *stay)
 	found->runs_overrun += stay->overrun;
 }
 
+/* Whether it was run again although it had done its work, for it was told to go in the instant in which it was done: a deploy
+ * wanted in then, and nobody could tell the one from the other. */
+static bool was_told_when_done(const struct check *check, const struct stay *done)
+{
+	bool again = false, told = false;
+
+	for (const struct stay *s = check->stays; s < check->stays + check->stay_count; s++) {
+		again |= s->player == done->player && s->began_ns > done->ended_ns;
+		told |= s->player->asked->is_deploy && s->player->asked->ns < done->ended_ns &&
+			s->began_ns > done->ended_ns && gates_shut(s->player->asked->gates, done->player->asked->gates);
+	}
+	return again && told && has_terms(done->player, TERMS_RERUN);
+}
+
+static unsigned count_complete(const struct check *check, const struct player *player)
+{
+	unsigned count = player->complete;
+
+	for (const struct stay *s = check->stays; s < check->stays + check->stay_count; s++)
+		count -= s->player == player && s->how == TRADE_ENDED && was_told_when_done(check, s);
+	return count;
+}
+
 static void check_player(struct check *check, const struct player *player)
 {
-	if (player->complete != 1)
+	if (count_complete(check, player) != 1)
 		fault(check, RULE_ONCE, player->asked->name, player->complete);
 	if (!player->exited || player->code != 0)
 		fault(check, RULE_EXIT, player->asked->name, player->exited ? player->code : -1);
