@@ -106,9 +106,9 @@ static void count(struct judge *judge)
 		count_hold(judge->found, &judge->holds.list[i]);
 }
 
-void check(const struct history *history, struct findings *found)
+void check(const struct history *history, int64_t slack_ms, struct findings *found)
 {
-	struct judge judge = { .history = history, .found = found };
+	struct judge judge = { .history = history, .slack_ms = slack_ms, .found = found };
 
 	*found = (struct findings){ .ops = 0 };
 	health_init(&judge.health, history);

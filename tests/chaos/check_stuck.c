@@ -109,7 +109,7 @@ static void note_shut(struct judge *judge, const struct op *op, const struct hol
 	found->shut_ns = later(found->shut_ns, length);
 	if (toll)
 		toll->shut_ns = later(toll->shut_ns, length);
-	if (served > STUCK_MS * MS)
+	if (served > (STUCK_MS + judge->slack_ms) * MS)
 		judge_op(judge, RULE_STUCK, op, hold, served / MS);
 }
 
@@ -186,7 +186,7 @@ static void note_asleep(struct judge *judge, const struct op *op, int64_t from_n
 	judge->found->asleep_ns = later(judge->found->asleep_ns, slept);
 	if (toll)
 		toll->asleep_ns = later(toll->asleep_ns, slept);
-	if (slept > ASLEEP_MS * MS)
+	if (slept > (ASLEEP_MS + judge->slack_ms) * MS)
 		judge_op(judge, RULE_ASLEEP, op, NULL, slept / MS);
 }
 

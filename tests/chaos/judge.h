@@ -8,6 +8,7 @@
 
 struct judge {
 	const struct history *history;
+	int64_t slack_ms;	/* beside what may take long */
 	struct health health;
 	struct holds holds;
 	struct findings *found;

@@ -21,7 +21,7 @@ struct scene {
 	bool probed;
 };
 
-#define PROBED	 true
+#define PROBED true
 #define UNPROBED false
 
 /* A window, or a pass, that was asked for at one instant and had at the next; its end; and a look at it. */
@@ -255,11 +255,31 @@ static void test_check__finds_what_is_broken_and_nothing_else(void **state)
 		struct history history;
 
 		history_parse(&history, text);
-		check(&history, &found);
+		check(&history, 0, &found);
 		if (scene->broken != NONE && !found.broken[scene->broken])
 			fail_msg("%s: it is not found that %s", scene->says, rule_says(scene->broken));
 		if (scene->broken == NONE && findings_any(&found))
 			fail_msg("%s: %s", scene->says, found.faults);
+		history_release(&history);
+		free(text);
+	}
+}
+
+/* What took too long is forgiven where there is slack enough, and nothing else is. */
+static void test_check__forgives_slowness_within_the_slack(void **state)
+{
+	static struct findings found;
+
+	(void)state;
+	for (const struct scene *scene = scenes; scene < scenes + COUNT(scenes); scene++) {
+		char *text = history_of(scene);
+		struct history history;
+		bool slow = scene->broken == RULE_STUCK || scene->broken == RULE_ASLEEP;
+
+		history_parse(&history, text);
+		check(&history, 3600000, &found);
+		if (scene->broken != NONE && slow == (found.broken[scene->broken] > 0))
+			fail_msg("%s: %s", scene->says, rule_says(scene->broken));
 		history_release(&history);
 		free(text);
 	}
@@ -330,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check__finds_what_is_broken_and_nothing_else),
+		cmocka_unit_test(test_check__forgives_slowness_within_the_slack),
 		cmocka_unit_test(test_history__is_read_as_it_was_written),
 		cmocka_unit_test(test_history__takes_the_first_of_two_answers),
 	};
