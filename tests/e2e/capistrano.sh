@@ -53,6 +53,7 @@ start_sshd() {
 
 # An own place for the case: the project, the target of its deploys, a gate of its own by the name of the case.
 begin() {
+	kill -CONT "$server" # a case that failed may have left it standing still
 	cp -R "$root/tests/e2e/app/." .
 	curl -s -o /dev/null -d reason="left over" "$url/v1/gates/production/force-open"
 	export E2E_TARGET="$PWD/target" HOME="$PWD"
@@ -68,9 +69,10 @@ begin_without_server() {
 
 deploy() { cap production "${@:-deploy}" >>out 2>&1; }
 
-# Runs cap until it holds; then it is the process $deploying. Its output is in out.
+# Runs cap until it holds; then it is the process $deploying. Its output is in out. Signals end it, even where whoever runs the
+# tests has them ignored, as nohup does.
 deploy_until_it_holds() {
-	spawn cap production "$1" >>out 2>&1
+	spawn env --default-signal cap production "$1" >>out 2>&1
 	deploying=$spawned
 	until_true grep -q holds journal
 }
@@ -95,7 +97,7 @@ start_jobs() {
 
 finish_jobs() {
 	for job in $jobs; do
-		wait "$job"
+		finish "$job"
 	done
 }
 
@@ -147,7 +149,7 @@ test_capistrano__no_job_runs_during_a_deploy() {
 	expect_gate closed
 	start_jobs 4
 	touch go
-	wait "$deploying"
+	finish "$deploying"
 	finish_jobs
 	expect_jobs_after first last 8
 	expect "$(grep -c "job .* of $release" journal)" -eq 8
@@ -164,7 +166,7 @@ test_capistrano__no_job_runs_during_a_rollback() {
 	E2E_ACTS=reverted:hold deploy_until_it_holds deploy:rollback
 	start_jobs 2
 	touch go
-	wait "$deploying"
+	finish "$deploying"
 	finish_jobs
 	expect_jobs_after first last 4
 	expect "$(grep -c "job .* of $release" journal)" -eq 0
@@ -194,7 +196,7 @@ test_capistrano__a_deploy_may_last_longer_than_its_ttl() {
 	expect_gate closed
 	gate_says production 'window.attached: true'
 	touch go
-	wait "$deploying"
+	finish "$deploying"
 	expect_gate open
 	expect "$(curl -s "$url/v1/events?kind=renewed&gate=production&limit=1&format=text" | value_of events.0.kind)" = ""
 }
@@ -211,7 +213,7 @@ test_capistrano__a_proxy_that_keeps_streams_back_costs_nothing() {
 	until_true has_held 10
 	expect_gate closed
 	touch go
-	wait "$deploying"
+	finish "$deploying"
 	expect_gate open
 }
 
@@ -272,7 +274,7 @@ test_capistrano__a_deploy_can_wait_its_turn() {
 	until_true is_queued
 	opened=$(clock)
 	open_by_hand
-	wait "$spawned"
+	finish "$spawned"
 	expect -n "$(at first)"
 	holds "$(at first) >= $opened"
 }
@@ -280,10 +282,10 @@ test_capistrano__a_deploy_can_wait_its_turn() {
 test_capistrano__one_who_gives_up_waiting_leaves_the_queue() {
 	begin_without_server
 	close_by_hand
-	E2E_OPTIONS=wait=1m spawn cap production deploy >>out 2>&1
+	E2E_OPTIONS=wait=1m spawn env --default-signal cap production deploy >>out 2>&1
 	until_true is_queued
 	kill -TERM "$spawned"
-	! wait "$spawned" || exit 1
+	! finish "$spawned" || exit 1
 	expect_failure is_queued
 	open_by_hand
 }
@@ -293,7 +295,7 @@ test_capistrano__a_lost_window_aborts_the_deploy() {
 	E2E_OPTIONS=ttl=3s E2E_ACTS=updated:hold deploy_until_it_holds deploy
 	curl -sf -o /dev/null -d reason=test "$url/v1/gates/production/force-open"
 	status=0
-	wait "$deploying" || status=$?
+	finish "$deploying" || status=$?
 	touch go
 	expect $status -eq 76
 	expect_in_log 'not ours any more'
@@ -308,7 +310,7 @@ test_capistrano__silence_aborts_the_deploy_in_time() {
 	stopped=$(clock)
 	spawn sh -c 'sleep 20; touch go' >/dev/null 2>&1 # lest one that is not aborted holds forever
 	status=0
-	wait "$deploying" || status=$?
+	finish "$deploying" || status=$?
 	ended=$(clock)
 	kill -CONT "$server"
 	touch go
@@ -327,7 +329,7 @@ test_capistrano__an_outage_shorter_than_the_ttl_costs_nothing() {
 	kill -CONT "$server"
 	expect_gate closed
 	touch go
-	wait "$deploying"
+	finish "$deploying"
 	expect -n "$(at published)"
 	expect_gate open
 }
@@ -344,7 +346,7 @@ test_capistrano__silence_may_be_sat_out() {
 	kill -0 "$deploying"
 	touch go
 	kill -CONT "$server"
-	wait "$deploying"
+	finish "$deploying"
 	expect -n "$(at published)"
 	expect_gate open
 }
@@ -362,20 +364,20 @@ test_capistrano__who_sat_out_the_silence_hears_that_the_window_is_lost() {
 		http://localhost/v1/gates/production/force-open
 	kill -CONT "$server"
 	status=0
-	wait "$deploying" || status=$?
+	finish "$deploying" || status=$?
 	touch go
 	expect $status -eq 76
 	expect_in_log 'not ours any more'
 	expect "$(at published)" = ""
 	kill -TERM "$two"
-	wait "$two"
+	finish "$two"
 }
 
 # A deploy that is ended by a signal opens the gate, and does not go on.
 expect_signal_opens() {
 	E2E_ACTS=updated:hold deploy_until_it_holds deploy
 	kill "-$1" "$deploying"
-	! wait "$deploying" || exit 1
+	! finish "$deploying" || exit 1
 	expect_gate open
 	expect "$(at published)" = ""
 	touch go
@@ -389,7 +391,7 @@ test_capistrano__a_forked_child_does_not_open_the_gate() {
 	E2E_ACTS="updated:fork updated:hold" deploy_until_it_holds deploy
 	expect_gate closed
 	touch go
-	wait "$deploying"
+	finish "$deploying"
 }
 
 test_capistrano__the_token_is_told_to_nobody() {

@@ -62,7 +62,7 @@ expect_to_wait() {
 	until_true gate_says production 'waiting.jobs.count: 1'
 	expect "$(cat journal)" = ""
 	open_by_hand
-	wait "$spawned"
+	finish "$spawned"
 }
 
 expect_job_after_opening() {
@@ -129,13 +129,13 @@ test_readme__curl_outlasts_the_patience_of_nginx() {
 	spawn env DEPLOY_GATE_URL="$through_nginx" ./curl-deploy >refused 2>&1
 	expect "$(curl -s -o /dev/null -w '%{http_code}' "$through_nginx/v1/gates/production/wait?timeout=10m")" = 504
 	status=0
-	wait "$spawned" || status=$?
+	finish "$spawned" || status=$?
 	expect $status -eq 75
 	grep -q 'ann@desk' refused
 	expect "$(cat journal)" = ""
 	gate_says production 'window.holder: ann@desk'
 	open_by_hand
-	wait "$job"
+	finish "$job"
 	expect_job_after_opening
 }
 
@@ -149,7 +149,7 @@ test_readme__curl_job_outlasts_a_restart() {
 	restart_server
 	until_true gate_says production 'waiting.jobs.count: 1'
 	open_by_hand
-	wait "$job"
+	finish "$job"
 	expect_job_after_opening
 }
 
@@ -168,9 +168,9 @@ test_readme__a_deploy_waits_until_a_curl_job_has_left() {
 	until_true gate_says production 'state: draining'
 	: >go
 	status=0
-	wait "$job" || status=$?
+	finish "$job" || status=$?
 	expect $status -eq 3
-	wait "$spawned"
+	finish "$spawned"
 	gate_says production 'state: closed'
 	"$client" open production --token-file token
 }
@@ -198,9 +198,9 @@ curl_deploy() {
 	until_true gate_says production 'waiting.jobs.count: 1'
 	echo "$2" >go
 	status=0
-	wait "$deploy" || status=$?
+	finish "$deploy" || status=$?
 	expect $status -eq "$2"
-	wait "$spawned"
+	finish "$spawned"
 	gate_says production 'state: open'
 	holds "$(at last) <= $(at job)"
 }
@@ -236,7 +236,7 @@ test_readme__curl_attach_through_nginx() {
 	gate_says production 'state: closed'
 	curl -sf -o /dev/null -d "token=$token" "$url/v1/gates/production/open"
 	until_true has_events lost 1
-	wait "$spawned"
+	finish "$spawned"
 }
 
 psql_waits() {
@@ -252,7 +252,7 @@ test_readme__psql_job() {
 	until_true psql_waits
 	expect "$(cat journal)" = ""
 	open_by_hand
-	wait "$spawned"
+	finish "$spawned"
 	expect_job_after_opening
 }
 
@@ -264,7 +264,7 @@ test_readme__psql_enter() {
 	until_true psql_waits
 	expect_failure grep -q 'the nightly report' out
 	open_by_hand
-	wait "$spawned"
+	finish "$spawned"
 	grep -q 'the nightly report' out
 	gate_says production 'state: open'
 	expect "$(psql -X "$DEPLOY_GATE_TEST_PG dbname=$database" -Atc "SELECT count(*) FROM deploy_gate.locks WHERE NOT ours")" = 0
@@ -288,7 +288,7 @@ test_readme__psql_close() {
 	until_true psql_waits
 	expect_failure grep -q 'the migration' out
 	open_by_hand
-	wait "$spawned"
+	finish "$spawned"
 	grep -q 'the migration' out
 	until_true gate_says production 'state: open'
 }
@@ -311,7 +311,7 @@ test_readme__capistrano() {
 	gate_says production.shop 'state: closed'
 	gate_says production 'state: open'
 	echo 0 >go
-	wait "$spawned"
+	finish "$spawned"
 	gate_says production.shop 'state: open'
 	expect -n "$(at last)"
 }

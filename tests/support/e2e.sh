@@ -27,6 +27,18 @@ until_true() {
 	done
 }
 
+# Whether a process that spawn started has ended, though perhaps nobody has asked yet how.
+is_over() {
+	grep -qx "$1 $(began "$1")" "$scratch/spawned" || return 0
+	case $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null) in Z* | '') ;; *) return 1 ;; esac
+}
+
+# Waits for a process that spawn started, and ends as it did. One that does not end fails the case, not all that come after it.
+finish() {
+	until_true is_over "$1"
+	wait "$1"
+}
+
 # Seconds on the one clock that jobs and deploys write down.
 clock() {
 	read -r uptime _ </proc/uptime
