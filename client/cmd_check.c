@@ -8,13 +8,11 @@
 #include "gates.h"
 #include "nested.h"
 
-/* answer: as the service gave it; NULL for what it need not be asked. */
+/* answer: as of gates_print_open. */
 static int say_open(struct client *client, const cJSON *answer)
 {
-	if (client->options.json && answer)
-		client_print_json(answer);
-	else if (client->options.json)
-		puts("{\"state\":\"open\"}");
+	if (client->options.json)
+		gates_print_open(answer);
 	else if (!client->options.quiet)
 		puts("open");
 	return EXIT_SUCCESS;

@@ -199,6 +199,8 @@ int cmd_close(struct client *client)
 		if (nested.to_close[0]) {
 			nested_narrow(client, &nested);
 			code = close_rest(client);
+		} else {
+			code = nested_print(client, &nested);
 		}
 	}
 	reply_release(&reply);

@@ -150,6 +150,8 @@ int cmd_open(struct client *client)
 		if (nested.to_close[0]) {
 			nested_narrow(client, &nested);
 			code = open_held(client);
+		} else {
+			code = nested_print(client, &nested);
 		}
 	}
 	reply_release(&reply);

@@ -33,7 +33,7 @@ static int renew_one(struct client *client, const struct lease *lease)
 
 	if (lease->is_kept) {
 		report_say(&client->report, "%s is kept shut by the deploy that this runs in", lease->gates);
-		return EXIT_SUCCESS;
+		return client->options.json ? lease_print(client, lease) : EXIT_SUCCESS;
 	}
 	if (lease_renew(client, lease, client->options.ttl_ms, &reply) == OUTCOME_OK)
 		code = say_renewed(client, lease, &reply);
@@ -53,24 +53,6 @@ static int reason_one(struct client *client, const struct lease *lease)
 	else if (client->options.json)
 		client_print_json(reply.body);
 	reply_release(&reply);
-	return code;
-}
-
-/* Windows that we run inside of. */
-static int each_outer(
-	struct client *client, const struct nested *nested, int (*act)(struct client *, const struct lease *))
-{
-	int code = EXIT_SUCCESS;
-
-	for (unsigned i = 0; !code && i < nested->outers.count; i++) {
-		struct lease window = nested->outers.at[i];
-		char gates[GATES_TEXT_MAX];
-
-		if (!nested_closed_by(client, nested, &nested->outers.at[i], gates))
-			continue;
-		window.gates = gates;
-		code = act(client, &window);
-	}
 	return code;
 }
 
@@ -98,7 +80,7 @@ static int each(struct client *client, int (*act)(struct client *, const struct 
 	if (nested_look(client, &nested, &reply) != OUTCOME_OK) {
 		code = client_end(client, &reply);
 	} else {
-		code = each_outer(client, &nested, act);
+		code = nested_each_window(client, &nested, act);
 		if (!code && nested.to_close[0]) {
 			nested_narrow(client, &nested);
 			code = each_held(client, act);

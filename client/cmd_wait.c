@@ -12,7 +12,7 @@ static int wait_for(struct client *client, const char *gates, struct reply *repl
 	if (gates_wait(client, gates, reply) != OUTCOME_OK)
 		return client_end(client, reply);
 	if (gates_known(client, gates, reply->body, &code) && client->options.json)
-		client_print_json(reply->body);
+		gates_print_open(reply->body);
 	return code;
 }
 
@@ -27,6 +27,8 @@ int cmd_wait(struct client *client)
 	} else if (nested.to_wait[0]) {
 		reply_release(&reply);
 		code = wait_for(client, nested.to_wait, &reply);
+	} else if (client->options.json) {
+		gates_print_open(NULL);
 	}
 	reply_release(&reply);
 	return code;

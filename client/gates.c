@@ -75,6 +75,14 @@ enum outcome gates_wait(struct client *client, const char *gates, struct reply *
 	return only_if_open(reply);
 }
 
+void gates_print_open(const cJSON *answer)
+{
+	if (answer)
+		client_print_json(answer);
+	else
+		puts("{\"state\":\"open\"}");
+}
+
 enum outcome gates_look(struct client *client, const char *gate, struct reply *reply)
 {
 	char path[PATH_MAX_BYTES];

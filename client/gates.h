@@ -17,6 +17,10 @@ enum outcome gates_check(struct client *, const char *gates, struct reply *);
 /* Waits until all are open at one instant, as the options say. As waiting_ask. */
 enum outcome gates_wait(struct client *, const char *gates, struct reply *);
 
+/* Prints as JSON that they are open. answer: of the service; NULL for what it need not be asked, because outer leases cover
+ * it. */
+void gates_print_open(const struct cJSON *answer);
+
 /* The state of one gate. As client_ask. */
 enum outcome gates_look(struct client *, const char *gate, struct reply *);
 

@@ -284,6 +284,19 @@ enum outcome lease_look(struct client *client, const struct lease *lease, struct
 	return client_ask(client, &(struct request){ .method = "GET", .path = path }, reply);
 }
 
+int lease_print(struct client *client, const struct lease *lease)
+{
+	struct reply reply;
+	int code = EXIT_SUCCESS;
+
+	if (lease_look(client, lease, &reply) == OUTCOME_OK)
+		client_print_json(reply.body);
+	else
+		code = client_end(client, &reply);
+	reply_release(&reply);
+	return code;
+}
+
 bool lease_is_live(const struct reply *reply)
 {
 	const char *state = reply->outcome == OUTCOME_OK ? json_text(reply->body, "state") : NULL;

@@ -57,6 +57,9 @@ enum outcome lease_set_reason(struct client *, const struct lease *, const char 
 /* What the service knows about it. As client_ask. */
 enum outcome lease_look(struct client *, const struct lease *, struct reply *);
 
+/* Prints what the service knows about it as JSON, which is without its token. Gives what to end with. */
+int lease_print(struct client *, const struct lease *);
+
 /* Whether an answer of lease_look tells of a lease that has not ended. */
 bool lease_is_live(const struct reply *);
 

@@ -155,14 +155,29 @@ enum outcome nested_look(struct client *client, struct nested *nested, struct re
 	return OUTCOME_OK;
 }
 
-bool nested_closed_by(const struct client *client, const struct nested *nested, const struct lease *window,
-	char gates[static GATES_TEXT_MAX])
+int nested_each_window(
+	struct client *client, const struct nested *nested, int (*act)(struct client *, const struct lease *))
 {
-	gates[0] = '\0';
-	for (unsigned i = 0; i < client->gates->count; i++)
-		if (nested->places[i].window == window)
-			append(gates, gates_name(client->gates, i));
-	return gates[0] != '\0';
+	int code = EXIT_SUCCESS;
+
+	for (unsigned i = 0; !code && i < nested->outers.count; i++) {
+		struct lease window = nested->outers.at[i];
+		char gates[GATES_TEXT_MAX] = "";
+
+		for (unsigned j = 0; j < client->gates->count; j++)
+			if (nested->places[j].window == &nested->outers.at[i])
+				append(gates, gates_name(client->gates, j));
+		if (!gates[0])
+			continue;
+		window.gates = gates;
+		code = act(client, &window);
+	}
+	return code;
+}
+
+int nested_print(struct client *client, const struct nested *nested)
+{
+	return client->options.json ? nested_each_window(client, nested, lease_print) : EXIT_SUCCESS;
 }
 
 void nested_narrow(struct client *client, const struct nested *nested)

@@ -32,9 +32,13 @@ struct nested {
  * answered, or nobody did, is in reply (to be released in any case). nested is not to be moved. */
 MUST_CHECK enum outcome nested_look(struct client *, struct nested *, struct reply *);
 
-/* Those gates that lie inside that window of the outer leases. False: none. */
-MUST_CHECK bool nested_closed_by(
-	const struct client *, const struct nested *, const struct lease *window, char gates[static GATES_TEXT_MAX]);
+/* Does that with each window of the outer leases that covers any of the gates, as a lease over those; up to the first code
+ * that is not 0, which it gives. */
+int nested_each_window(struct client *, const struct nested *, int (*act)(struct client *, const struct lease *));
+
+/* For a command that leaves these windows to the outer ones: with --json prints them, for whoever reads an answer. As
+ * lease_print. */
+int nested_print(struct client *, const struct nested *);
 
 /* From now on the gates of the command line are those in to_close, of which there must be some. nested outlives the
  * command. */

@@ -37,6 +37,16 @@ static const struct scene {
 		"export DEPLOY_GATE_TOKEN=$($0 -q close b); $0 renew b.c --ttl 1h; env -u DEPLOY_GATE_TOKEN $0 -q open "
 		"b",
 		0, "b.c stays shut for 1h" },
+	/* what a script reads of a window that is left as it is */
+	{ "deploy", "a,b", "$0 -q close b.c --json", 0, "\"kind\":\"window\",\"gates\":[\"a\",\"b\"]," },
+	{ "deploy", "a,b", "$0 -q close a,b --json | wc -l", 0, "1\n" },
+	{ "deploy", "a", "! $0 -q close a --json | grep '\"token\"'; $0 -q close a; echo silent", 0, "silent\n" },
+	{ "deploy", "a", "$0 -q close a,b --json | sed 's/.*\"gates\"://; s/,.*//' | xargs echo only; $0 -q open b", 0,
+		"only [b]\n" },
+	{ "deploy", "a", "$0 -q open a --json", 0, "{\"state\":\"closed\"," },
+	{ "deploy", "a", "$0 -q renew a --json", 0, "{\"state\":\"closed\"," },
+	{ "deploy", "a", "$0 wait a --json", 0, "{\"state\":\"open\"}" },
+	{ "deploy", "a", "$0 deploy b -- $0 -q close a,b --json | wc -l", 0, "2\n" },
 	{ "deploy", "a", "$0 renew b", 64, "exit 64 (usage): no close of b is remembered" },
 	/* inside more than one */
 	{ "deploy", "a", "$0 deploy b -- $0 reason a,b newer; $0 status a", 0, "  newer  " },
