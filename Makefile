@@ -17,8 +17,12 @@ say = $(if $(V),,@printf '%-5s %s\n' $(1) $(2))
 SERVER_LIBS := libpq libmicrohttpd libuv libcjson gnutls libcurl
 CLIENT_LIBS := libcjson gnutls libcurl
 TEST_LIBS := $(SERVER_LIBS) cmocka
+ifneq ($(shell pkg-config --exists $(SERVER_LIBS) || echo missing),)
+$(warning libraries that deploy-gate is built with are missing here: scripts/setup build installs them)
+endif
+# One by one, because pkg-config says nothing of any where one is missing, as that of the tests is where none are to be run.
 CPPFLAGS_ALL := -D_GNU_SOURCE -DDEPLOY_GATE_VERSION='"$(VERSION)"' -Iserver -Iclient -Itests \
-	$(shell pkg-config --cflags $(TEST_LIBS) 2>/dev/null) $(CPPFLAGS)
+	$(shell for lib in $(TEST_LIBS); do pkg-config --cflags $$lib 2>/dev/null; done) $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARNINGS) $(HARDENING) $(SANITIZERS) $(LTO) $(CFLAGS)
 LDFLAGS_ALL = $(SANITIZERS) $(LTO) $(LDFLAGS)
 libs = $(shell pkg-config --libs $(1)) -lm
