@@ -9,6 +9,7 @@
 #include "base/die.h"
 #include "base/json.h"
 #include "gate/looking.h"
+#include "gate/steps.h"
 
 enum { REPORTED_MAX = 100 }; /* jobs named for one gate */
 
@@ -16,7 +17,7 @@ enum { REPORTED_MAX = 100 }; /* jobs named for one gate */
 struct wanted {
 	const char *gate;
 	const struct looking *job;
-	size_t place; /* in the order they came */
+	size_t place; /* in the order they came, of those that wait as long */
 };
 
 static int compare_wanted(const void *a, const void *b)
@@ -24,6 +25,8 @@ static int compare_wanted(const void *a, const void *b)
 	const struct wanted *one = a, *other = b;
 	int order = strcmp(one->gate, other->gate);
 
+	if (!order)
+		order = (one->job->since_ms > other->job->since_ms) - (one->job->since_ms < other->job->since_ms);
 	return order ? order : (one->place > other->place) - (one->place < other->place);
 }
 
@@ -100,6 +103,46 @@ static void add_total(cJSON *report, const struct keeper *k)
 	total = or_die(cJSON_CreateObject());
 	json_add_number(total, "count", count);
 	cJSON_AddItemToObject(report, "*", total);
+}
+
+static int64_t wall_clock_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Whom the list shows: id, holder and gates. The result is the caller's (free). */
+static char *name_of(const struct looking *l)
+{
+	char *name = NULL;
+	size_t size = 0;
+	FILE *text = or_die(open_memstream(&name, &size));
+
+	fprintf(text, "%s\n%s", l->id, l->holder ? l->holder : "");
+	for (unsigned i = 0; i < l->gates->count; i++)
+		fprintf(text, "\n%s", gates_name(l->gates, i));
+	if (fclose(text) != 0)
+		die("out of memory");
+	return name;
+}
+
+int64_t jobs_since(const struct looking *l)
+{
+	char *name = name_of(l);
+	int64_t since_ms = steps_since(l->task.keeper->steps, name, wall_clock_ms(), uv_now(l->task.keeper->loop));
+
+	free(name);
+	return since_ms;
+}
+
+void jobs_end_step(const struct looking *l)
+{
+	char *name = name_of(l);
+
+	steps_end(l->task.keeper->steps, name, l->since_ms, uv_now(l->task.keeper->loop));
+	free(name);
 }
 
 char *jobs_report(const struct keeper *k)

@@ -9,6 +9,7 @@
 #include "base/die.h"
 #include "config.h"
 #include "gate/parts.h"
+#include "gate/steps.h"
 #include "gate/waiters.h"
 #include "pg/batch.h"
 #include "pg/reads.h"
@@ -167,6 +168,7 @@ struct keeper *keeper_new(struct uv_loop_s *loop, const struct config *config, c
 	k->snapshot = snapshot_new(k->members[SEAT_READS].session, log, looks_wait, k);
 	k->reads = reads_new(k->members[SEAT_READS].session, log);
 	k->waiters = waiters_new();
+	k->steps = steps_new();
 	rounds_start(k);
 	uv_idle_init(loop, &k->idle);
 	k->idle.data = k;
@@ -182,6 +184,7 @@ void keeper_free(struct keeper *k)
 	snapshot_free(k->snapshot);
 	reads_free(k->reads);
 	waiters_free(k->waiters);
+	steps_free(k->steps);
 	rounds_free(k);
 	account_release(&k->account);
 	looking_forget(k);

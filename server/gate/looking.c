@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/container.h"
 #include "base/die.h"
@@ -73,6 +72,8 @@ void looking_finish(struct looking *l, enum outcome outcome, const char *body, c
 {
 	if (l->waits)
 		waiters_part(l->task.keeper->waiters, &l->waiter);
+	if (l->waits && outcome != OUTCOME_OK && outcome != OUTCOME_MADE)
+		jobs_end_step(l);
 	task_answer(&l->task, outcome, body, detail);
 }
 
@@ -303,14 +304,6 @@ static char *copy_of(const char *text)
 	return text ? or_die(strdup(text)) : NULL;
 }
 
-static int64_t wall_clock_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 void looking_begin(
 	struct looking *l, struct keeper *k, struct call *call, struct gates *gates, const struct wait_terms *terms)
 {
@@ -320,11 +313,12 @@ void looking_begin(
 	l->look.seen = seen;
 	l->was_up = keeper_reads(k);
 	l->until_ms = uv_now(k->loop) + (uint64_t)terms->timeout_ms;
-	l->since_ms = wall_clock_ms();
 	l->id = copy_of(terms->id);
 	l->holder = copy_of(terms->holder);
 	l->job = copy_of(terms->job);
 	task_start(&l->task, k, &verbs, call);
+	if (l->waits)
+		l->since_ms = jobs_since(l);
 	/* Among the waiters first, then look: else what happens in between wakes nobody. */
 	l->waiter = (struct waiter){ .gates = gates, .wake = wake_waiter };
 	if (l->waits)

@@ -38,7 +38,7 @@ struct looking {
 	uint64_t until_ms;
 	uint64_t blocked_since_ms;	/* 0: not blocked */
 	uint64_t blocked_ms;		/* the pause before asking again */
-	int64_t since_ms;		/* when it came, by the wall clock, for the list */
+	int64_t since_ms;		/* since when it waits, by the wall clock, for the list */
 	char *id, *holder, *job;
 };
 
@@ -59,6 +59,11 @@ void looking_come_back(struct looking *, struct call *, const struct wait_terms 
 void looking_finish(struct looking *, enum outcome, const char *body, const char *detail);
 void looking_refuse(struct looking *, enum outcome, const char *body);
 void looking_refuse_closed(struct looking *, const char *facts);
+
+/* jobs: since when one waits that begins to, by the wall clock. A client that waits for long does so in steps, and waits since
+ * the first; so it is told of one that ends in vain. */
+int64_t jobs_since(const struct looking *);
+void jobs_end_step(const struct looking *);
 
 /* The one behind a task, if it is a job that waits; else NULL. */
 const struct looking *looking_waiting(const struct task *);

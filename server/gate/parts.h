@@ -20,6 +20,7 @@ struct change;
 struct clearing;
 struct reads;
 struct snapshot;
+struct steps;
 struct waiters;
 
 struct task_verbs {
@@ -65,6 +66,7 @@ struct keeper {
 	struct snapshot *snapshot;
 	struct reads *reads;
 	struct waiters *waiters;
+	struct steps *steps;
 	struct attachments *attachments;
 	struct task_list tasks;			/* oldest first */
 	void *noted;				/* ids of windows of which the rows know that jobs wait: a tree of search.h */

@@ -56,6 +56,37 @@ static void test_waiting__a_request_that_asks_at_both_servers_waits_once(void **
 	post(stage, "/v1/gates/again/open", "token=" TOKEN("again"));
 }
 
+/* How many have waited there since before that instant. */
+static long long waiting_before(struct stage *stage, const char *gate, const char *instant)
+{
+	return psql_number(&stage->admin,
+		"select count(*) from json_array_elements("
+		"deploy_gate.gate_json('%s', clock_timestamp()) #> '{waiting,jobs,oldest}') j"
+		" where j ->> 'since' < '%s'",
+		gate, instant);
+}
+
+/* Whoever waits for long asks in steps, of which the list is not to tell. */
+static void test_waiting__in_steps_is_since_the_first(void **state)
+{
+	static const char first[] = "GET /v1/gates/steps/wait?timeout=100ms&holder=ann",
+			  second[] = "GET /v1/gates/steps/wait?timeout=50s&holder=ann", id[] = "X-Request-Id: steps";
+	struct stage *stage = *state;
+	struct ask *step;
+	char between[32];
+
+	post(stage, "/v1/gates/steps/close", "token=" TOKEN("steps"));
+	step = http_ask_with(&stage->http, &stage->one, id, first, NULL);
+	assert_answer(step, 423, "closed");
+	snprintf(between, sizeof(between), "%s",
+		psql_value(&stage->admin, "select deploy_gate.rfc3339(clock_timestamp())"));
+	http_begin_with(&stage->http, &stage->one, id, second, NULL);
+	http_begin_with(&stage->http, &stage->one, "X-Request-Id: another", second, NULL);
+	await_jobs(stage, "steps", 2);
+	assert_int_equal(waiting_before(stage, "steps", between), 1);
+	post(stage, "/v1/gates/steps/open", "token=" TOKEN("steps"));
+}
+
 /* Not even for the second until its server tells who waits now. */
 static void test_waiting__ends_with_the_answer(void **state)
 {
@@ -77,6 +108,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_waiting__a_token_that_asks_at_both_servers_waits_once),
 		cmocka_unit_test(test_waiting__a_request_that_asks_at_both_servers_waits_once),
+		cmocka_unit_test(test_waiting__in_steps_is_since_the_first),
 		cmocka_unit_test(test_waiting__ends_with_the_answer),
 	};
 
