@@ -191,7 +191,7 @@ begin
 		'freeze', null,
 		'eta_ms', case when w.ended_at is not null then deploy_gate.ms_between(at, w.opens_at)
 			when g.typical_ms is not null and w.closed_at is not null then
-				greatest(g.typical_ms - deploy_gate.ms_between(w.closed_at, at), 0) end);
+				greatest(g.typical_ms - greatest(deploy_gate.ms_between(w.closed_at, at), 0), 0) end);
 end $$;
 
 -- The gate on the path of this one that somebody outside holds, nearest first.

@@ -52,7 +52,8 @@ create or replace function deploy_gate.free_gates(l deploy_gate.lease) returns v
 language plpgsql as $$
 declare
 	at timestamptz := deploy_gate.batch_now();
-	lasted_ms bigint := deploy_gate.ms_between(l.closed_at, at);
+	-- Null where it never closed. It may look as if it had begun after its end, where the clock was stepped back.
+	lasted_ms bigint := case when l.closed_at is not null then greatest(deploy_gate.ms_between(l.closed_at, at), 0) end;
 	gap boolean := false;
 begin
 	if l.jobs_waited then

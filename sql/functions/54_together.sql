@@ -132,7 +132,7 @@ begin
 				select from deploy_gate.lease_gate lg
 				where lg.gate >= l.gates[1] and lg.gate < l.gates[1] || '/' and lg.role in ('inside', 'overrun')
 					and (lg.gate = l.gates[1] or lg.gate > l.gates[1] || '.'))
-		returning q.place, l.id, l.gates[1] as gate, l.fence, deploy_gate.ms_between(l.closed_at, at) as lasted_ms,
+		returning q.place, l.id, l.gates[1] as gate, l.fence, greatest(deploy_gate.ms_between(l.closed_at, at), 0) as lasted_ms,
 			deploy_gate.lease_json(l, at) as body
 	loop
 		bodies[e.place] := e.body;

@@ -17,8 +17,11 @@ static void step(struct stage *stage, const char *by)
 	psql_run(&stage->admin,
 		"begin; select from deploy_gate.service for update;"
 		"update deploy_gate.service set stamped_at = stamped_at - interval '%s', serving_since = '-infinity';"
-		"select deploy_gate.shift_clocks(- interval '%s'); commit",
-		by, by);
+		"select deploy_gate.shift_clocks(- interval '%s');"
+		"update deploy_gate.lease"
+		" set created_at = created_at - interval '%s', closed_at = closed_at - interval '%s'"
+		" where ended_at is null; commit",
+		by, by, by, by);
 	psql_until(&stage->admin, "select serving_since > '-infinity' from deploy_gate.service");
 }
 
@@ -138,12 +141,39 @@ static void test_clock__a_step_kills_no_replica(void **state)
 		sessions);
 }
 
+/* How long a window lasted is not known where the clock went back meanwhile; it lasted no less than nothing. */
+static void test_clock__a_step_back_shortens_what_is_usual_by_no_more_than_that(void **state)
+{
+	static const struct {
+		const char *gates, *gate;
+	} cases[] = { { "eta", "eta" }, { "both,two", "two" } };
+	struct stage *stage = *state;
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char close[48], open[48], look[48];
+
+		snprintf(close, sizeof(close), "/v1/gates/%s/close", cases[i].gates);
+		snprintf(open, sizeof(open), "/v1/gates/%s/open", cases[i].gate);
+		snprintf(look, sizeof(look), "/v1/gates/%s", cases[i].gate);
+		assert_answer(post(stage, close, "token=%zu-" TOKEN("eta"), i), 201, NULL);
+		psql_run(&stage->admin, "update deploy_gate.gate set typical_ms = 40000 where name = '%s'",
+			cases[i].gate);
+		step(stage, "-1 h");
+		assert_in_range(ask_number(get(stage, look), "eta_ms"), 0, 40000);
+		assert_answer(post(stage, open, "token=%zu-" TOKEN("eta"), i), 200, NULL);
+		assert_int_equal(psql_number(&stage->admin, "select typical_ms from deploy_gate.gate where name = '%s'",
+					 cases[i].gate),
+			30000);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clock__a_step_takes_and_gives_no_time),
 		cmocka_unit_test(test_clock__an_expiry_comes_after_the_time_to_live),
 		cmocka_unit_test(test_clock__a_step_kills_no_replica),
+		cmocka_unit_test(test_clock__a_step_back_shortens_what_is_usual_by_no_more_than_that),
 	};
 
 	return cmocka_run_group_tests(tests, stage_setup, stage_teardown);

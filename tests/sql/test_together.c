@@ -227,6 +227,20 @@ static void test_opens__leave_the_gap_for_jobs_that_waited(void **state)
 	assert_value(&scene->admin, "t", "select gap_until > freed_at from deploy_gate.gate where name = 'g'");
 }
 
+/* So it looks where the clock was stepped back meanwhile. */
+static void test_opens__what_ends_before_it_began_lasted_no_time(void **state)
+{
+	struct scene *scene = *state;
+
+	replica_close(&scene->one, "a", "g", "{}");
+	replica_close(&scene->one, "b", "h,i", "{}");
+	psql_run(&scene->admin, "update deploy_gate.lease set closed_at = closed_at + interval '1 h'");
+	psql_run(&scene->admin, "update deploy_gate.gate set typical_ms = 4000");
+	assert_many(&scene->one, "ok ok", "opens", "test.asked('a', 'g'), test.asked('b', 'h')");
+	assert_value(&scene->admin, "g 3000, h 3000, i 3000",
+		"select string_agg(concat_ws(' ', name, typical_ms), ', ' order by name) from deploy_gate.gate");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -242,6 +256,7 @@ int main(void)
 		TOGETHER_TEST(test_closes__one_with_somebody_outside_in_the_way_holds_up_no_other),
 		TOGETHER_TEST(test_opens__each_has_its_own_answer),
 		TOGETHER_TEST(test_opens__leave_the_gap_for_jobs_that_waited),
+		TOGETHER_TEST(test_opens__what_ends_before_it_began_lasted_no_time),
 	};
 
 	return cmocka_run_group_tests(tests, scene_group_setup, scene_group_teardown);
