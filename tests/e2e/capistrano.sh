@@ -67,7 +67,7 @@ begin_without_server() {
 	export E2E_PORT=
 }
 
-deploy() { cap production "${@:-deploy}" >>out 2>&1; }
+deploy() { timeout -k 5 120 cap production "${@:-deploy}" >>out 2>&1; }
 
 # Runs cap until it holds; then it is the process $deploying. Its output is in out. Signals end it, even where whoever runs the
 # tests has them ignored, as nohup does.

@@ -8,6 +8,9 @@ client=${DEPLOY_GATE_BIN:-$root/build/deploy-gate}
 export DEPLOY_GATE_STATE_DIR="$scratch/state"
 unset DEPLOY_GATE_TOKEN DEPLOY_GATE_URL DEPLOY_GATE_ACCESS_TOKEN http_proxy
 
+# No test waits for a reply longer than the longest of the contract's that it asks for.
+curl() { command curl --max-time 120 "$@"; }
+
 # When a process began, in ticks. With its number that means one process for good: numbers alone are given out again.
 began() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d ' ' -f 20; }
 
