@@ -31,8 +31,7 @@ begin
 	end if;
 	perform set_config('deploy_gate.now', at::text, true), set_config('deploy_gate.session', me::text, true),
 		set_config('deploy_gate.waited_ms', (held_up_ms + deploy_gate.ms_between(asked_at, at))::text, true),
-		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true),
-		set_config('deploy_gate.room', deploy_gate.lock_room(held_x, held_s)::text, true);
+		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
 end $$;
 
 -- A stamp that is old or ahead shows that the service was away, or that the clock was stepped back.
@@ -119,22 +118,18 @@ language sql stable as $$
 		* (current_setting('max_connections')::integer + current_setting('max_prepared_transactions')::integer) / 10
 $$;
 
-create or replace function deploy_gate.lock_room(held_x bigint[], held_s bigint[]) returns integer
-language sql stable as $$ select deploy_gate.lock_budget() - cardinality(held_x) - cardinality(held_s) $$;
-
 -- Whether the locks of these gates, and of those above them, fit into the budget. Only where it is not clear that they do those are
 -- told apart that are held already.
 create or replace function deploy_gate.fits_budget(gates text[]) returns boolean
 language plpgsql stable as $$
 declare
-	room integer := current_setting('deploy_gate.room');
+	held bigint[] := deploy_gate.held('x') || deploy_gate.held('s');
+	room integer := deploy_gate.lock_budget() - cardinality(held);
 	names text := array_to_string(gates, ',');
-	held bigint[];
 begin
 	if length(names) - length(translate(names, '.,', '')) < room then
 		return true;
 	end if;
-	held := deploy_gate.held('x') || deploy_gate.held('s');
 	return room >= (
 		select count(distinct p) from unnest(deploy_gate.paths(gates)) p where deploy_gate.prefixed_key('deploy_gate:', p) <> all (held));
 end $$;
@@ -181,8 +176,7 @@ begin
 	end loop;
 	if took <> '' then
 		perform set_config('deploy_gate.took', concat(current_setting('deploy_gate.took', true), took), true),
-			set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true),
-			set_config('deploy_gate.room', deploy_gate.lock_room(held_x, held_s)::text, true);
+			set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
 	end if;
 	return blocked;
 end $$;
