@@ -87,26 +87,9 @@ static enum answer ask_close_twice(struct player *player, const struct deal *dea
 	return answer;
 }
 
-/* Asks until it is known how it came out, at whichever replica. False: the window is not ours, or given up. */
-static bool close_gates(struct player *player, const struct deal *deal)
+static enum answer ask_for_window(struct player *player, const void *deal)
 {
-	for (int tries = 0; tries < TRIES_MAX && !player_is_done(player); tries++) {
-		switch (player_chance(player, 20) ? ask_close_twice(player, deal) : ask_close(player, deal)) {
-		case ANSWER_LIVE:
-			return true;
-		case ANSWER_UNKNOWN:
-		case ANSWER_PLACE_KEPT:
-			if (player_chance(player, 10)) {
-				player_watch(player, deal->terms.lease);
-				return false;
-			}
-			player_pause(player, 0, 300);
-			break;
-		default:
-			return false;
-		}
-	}
-	return false;
+	return player_chance(player, 20) ? ask_close_twice(player, deal) : ask_close(player, deal);
 }
 
 static void ask_renew(struct player *player, const struct deal *deal)
@@ -185,7 +168,7 @@ void play_deploy(struct player *player)
 
 	player_pause(player, 20, 600);
 	make_deal(player, &deal);
-	if (!close_gates(player, &deal))
+	if (!player_gets(player, deal.terms.lease, ask_for_window, &deal))
 		return;
 	work_inside(player, &deal);
 	if (!player_chance(player, 12)) {

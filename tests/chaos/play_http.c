@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "chaos/player.h"
 
-enum { LOOK_PATIENCE_MS = 4000, LOOKS_MAX = 400 };
+enum { LOOK_PATIENCE_MS = 4000, LOOKS_MAX = 400, TRIES_MAX = 60 };
 
 /* What a refusal means. OPEN by a token that has no window finds nothing; others are merely refused. */
 static const struct {
@@ -163,6 +163,23 @@ enum answer player_ask(struct player *player, struct op *op, const struct asking
 	curl_slist_free_all(fields);
 	free(text);
 	return op->answer;
+}
+
+bool player_gets(
+	struct player *player, const char *lease, enum answer (*ask)(struct player *, const void *), const void *terms)
+{
+	for (int tries = 0; tries < TRIES_MAX && !player_is_done(player); tries++) {
+		enum answer answer = ask(player, terms);
+
+		if (answer != ANSWER_UNKNOWN && answer != ANSWER_PLACE_KEPT)
+			return answer == ANSWER_LIVE;
+		if (player_chance(player, 10)) {
+			player_watch(player, lease);
+			return false;
+		}
+		player_pause(player, 0, 300);
+	}
+	return false;
 }
 
 enum answer player_look(struct player *player, const char *lease)

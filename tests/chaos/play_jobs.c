@@ -26,25 +26,9 @@ static enum answer ask_pass(struct player *player, const struct permit *permit)
 	return player_ask(player, &op, &(struct asking){ .target = target, .form = form, .patience_ms = patience_ms });
 }
 
-static bool get_in(struct player *player, const struct permit *permit)
+static enum answer ask_for_pass(struct player *player, const void *permit)
 {
-	for (int tries = 0; tries < TRIES_MAX && !player_is_done(player); tries++) {
-		switch (ask_pass(player, permit)) {
-		case ANSWER_LIVE:
-			return true;
-		case ANSWER_UNKNOWN:
-		case ANSWER_PLACE_KEPT:
-			if (player_chance(player, 10)) {
-				player_watch(player, permit->terms.lease);
-				return false;
-			}
-			player_pause(player, 0, 300);
-			break;
-		default:
-			return false;
-		}
-	}
-	return false;
+	return ask_pass(player, permit);
 }
 
 /* A renewal, or the release. */
@@ -86,7 +70,7 @@ void play_job(struct player *player)
 	player_token(player, permit.token, permit.terms.lease);
 	permit.terms.ttl_ms = player_between(player, 1500, 4000);
 	permit.terms.wait_ms = permit.wait_ms = waits_ms[player_between(player, 0, 3)];
-	if (!get_in(player, &permit))
+	if (!player_gets(player, permit.terms.lease, ask_for_pass, &permit))
 		return;
 	work_inside(player, &permit);
 	if (player_chance(player, 8)) {

@@ -67,6 +67,10 @@ struct asking {
 };
 enum answer player_ask(struct player *, struct op *, const struct asking *);
 
+/* Asks for the lease until it is known how it came out, at whichever replica. False: it is not ours, or given up. */
+bool player_gets(
+	struct player *, const char *lease, enum answer (*ask)(struct player *, const void *terms), const void *terms);
+
 /* Looks at a lease, once or until it is over. */
 enum answer player_look(struct player *, const char *lease);
 void player_watch(struct player *, const char *lease);
