@@ -179,29 +179,6 @@ static enum outcome make_object(struct request *request, cJSON **object, struct 
 	return outcome;
 }
 
-/* Hands a change over; takes the object. */
-static enum outcome hand_change(struct request *request, cJSON *object, enum stay stay, struct fault *fault)
-{
-	enum outcome outcome = request_hand_over(request, stay, fault);
-
-	if (outcome == OUTCOME_OK)
-		keeper_change(request->desk->keeper, &request->call, (enum change_kind)request->route->kind,
-			json_print(object));
-	cJSON_Delete(object);
-	return outcome;
-}
-
-/* The same with a read. */
-static enum outcome hand_read(struct request *request, cJSON *object, enum read_kind kind, struct fault *fault)
-{
-	enum outcome outcome = request_hand_over(request, STAY_SHORT, fault);
-
-	if (outcome == OUTCOME_OK)
-		keeper_read(request->desk->keeper, &request->call, kind, json_print(object));
-	cJSON_Delete(object);
-	return outcome;
-}
-
 /* The token of a close or a pass is told with the lease; where the caller chose none, one is made here. */
 static void settle_token(struct request *request, cJSON *object)
 {
@@ -241,122 +218,125 @@ static enum outcome check_life(const cJSON *object, int64_t max_default_ms, stru
 }
 
 /* The max of the gate's settings only SQL knows. */
-static enum outcome check_terms(struct request *request, cJSON *object, struct fault *fault)
+static enum outcome settle_close(struct request *request, cJSON *object, struct fault *fault)
 {
 	enum outcome outcome = check_life(object, INT64_MAX, fault);
 
+	if (outcome == OUTCOME_OK && cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "takeover")) &&
+		!json_text(object, "reason"))
+		outcome = fault_set(fault, OUTCOME_BAD_REQUEST, "reason: is missing; a takeover has to be explained");
+	if (outcome == OUTCOME_OK)
+		outcome = settle_timeout(request, object, fault);
+	if (outcome == OUTCOME_OK)
+		settle_token(request, object);
+	return outcome;
+}
+
+static enum outcome settle_pass(struct request *request, cJSON *object, struct fault *fault)
+{
+	enum outcome outcome = settle_timeout(request, object, fault);
+
 	if (outcome != OUTCOME_OK)
 		return outcome;
-	if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "takeover")) && !json_text(object, "reason"))
-		return fault_set(fault, OUTCOME_BAD_REQUEST, "reason: is missing; a takeover has to be explained");
-	return settle_timeout(request, object, fault);
+	json_add_text(object, "inside", request->inside);
+	settle_token(request, object);
+	return OUTCOME_OK;
+}
+
+static enum outcome settle_settings(struct request *request, cJSON *object, struct fault *fault)
+{
+	(void)request;
+	return check_life(object, MAX_DEFAULT_MS, fault);
+}
+
+/* Everything is never meant by saying nothing. */
+static enum outcome settle_reap(struct request *request, cJSON *object, struct fault *fault)
+{
+	bool all = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "all"));
+
+	(void)request;
+	if (all == (json_number(object, "older_than_ms", -1) < 0))
+		return OUTCOME_OK;
+	return fault_set(
+		fault, OUTCOME_BAD_REQUEST, "older_than or all=true: say one of them, for what is to be ended");
+}
+
+/* Hands over what the request asks to be read. */
+static enum outcome hand_read(struct request *request, enum read_kind kind, struct fault *fault)
+{
+	cJSON *object;
+	enum outcome outcome = make_object(request, &object, fault);
+
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	outcome = request_hand_over(request, STAY_SHORT, fault);
+	if (outcome == OUTCOME_OK)
+		keeper_read(request->desk->keeper, &request->call, kind, json_print(object));
+	cJSON_Delete(object);
+	return outcome;
+}
+
+/* Hands over what the request asks to be changed, once settle (NULL for none) has looked at it and added to it. */
+static enum outcome hand_change(struct request *request, enum stay stay,
+	enum outcome (*settle)(struct request *, cJSON *, struct fault *), struct fault *fault)
+{
+	cJSON *object;
+	enum outcome outcome = make_object(request, &object, fault);
+
+	if (outcome != OUTCOME_OK)
+		return outcome;
+	if (settle)
+		outcome = settle(request, object, fault);
+	if (outcome == OUTCOME_OK)
+		outcome = request_hand_over(request, stay, fault);
+	if (outcome == OUTCOME_OK)
+		keeper_change(request->desk->keeper, &request->call, (enum change_kind)request->route->kind,
+			json_print(object));
+	cJSON_Delete(object);
+	return outcome;
 }
 
 enum outcome call_close(struct request *request, struct fault *fault)
 {
-	enum outcome outcome;
-	cJSON *object;
-
-	outcome = make_object(request, &object, fault);
-	if (outcome != OUTCOME_OK)
-		return outcome;
-	outcome = check_terms(request, object, fault);
-	if (outcome != OUTCOME_OK) {
-		cJSON_Delete(object);
-		return outcome;
-	}
-	settle_token(request, object);
-	return hand_change(request, object, STAY_LONG, fault);
+	return hand_change(request, STAY_LONG, settle_close, fault);
 }
 
 /* The X-Lease-Token of a pass is the one that it acts under, never its own. */
 enum outcome call_pass(struct request *request, struct fault *fault)
 {
 	enum outcome outcome = read_inside(request, fault);
-	cJSON *object;
 
 	request->headers.lease_token = NULL;
-	if (outcome == OUTCOME_OK)
-		outcome = make_object(request, &object, fault);
-	if (outcome != OUTCOME_OK)
-		return outcome;
-	outcome = settle_timeout(request, object, fault);
-	if (outcome != OUTCOME_OK) {
-		cJSON_Delete(object);
-		return outcome;
-	}
-	json_add_text(object, "inside", request->inside);
-	settle_token(request, object);
-	return hand_change(request, object, STAY_LONG, fault);
+	return outcome == OUTCOME_OK ? hand_change(request, STAY_LONG, settle_pass, fault) : outcome;
 }
 
 /* HEAD is told what GET would be, and attaches nothing: whatever stream the lease has goes on. */
 enum outcome call_attach(struct request *request, struct fault *fault)
 {
-	enum outcome outcome;
-	cJSON *object;
-
-	outcome = make_object(request, &object, fault);
-	if (outcome != OUTCOME_OK)
-		return outcome;
 	request->for_stream_head = strcmp(request->method, "HEAD") == 0;
 	if (request->for_stream_head)
-		return hand_read(request, object, READ_ATTACH, fault);
-	return hand_change(request, object, STAY_LONG, fault);
+		return hand_read(request, READ_ATTACH, fault);
+	return hand_change(request, STAY_LONG, NULL, fault);
 }
 
 enum outcome call_settings(struct request *request, struct fault *fault)
 {
-	enum outcome outcome;
-	cJSON *object;
-
-	outcome = make_object(request, &object, fault);
-	if (outcome != OUTCOME_OK)
-		return outcome;
-	outcome = check_life(object, MAX_DEFAULT_MS, fault);
-	if (outcome == OUTCOME_OK)
-		return hand_change(request, object, STAY_SHORT, fault);
-	cJSON_Delete(object);
-	return outcome;
+	return hand_change(request, STAY_SHORT, settle_settings, fault);
 }
 
-/* Everything is never meant by saying nothing. */
 enum outcome call_reap(struct request *request, struct fault *fault)
 {
-	enum outcome outcome;
-	cJSON *object;
-	bool all;
-
-	outcome = make_object(request, &object, fault);
-	if (outcome != OUTCOME_OK)
-		return outcome;
-	all = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, "all"));
-	if (all != (json_number(object, "older_than_ms", -1) < 0)) {
-		cJSON_Delete(object);
-		return fault_set(
-			fault, OUTCOME_BAD_REQUEST, "older_than or all=true: say one of them, for what is to be ended");
-	}
-	return hand_change(request, object, STAY_SHORT, fault);
+	return hand_change(request, STAY_SHORT, settle_reap, fault);
 }
 
 enum outcome call_change(struct request *request, struct fault *fault)
 {
-	enum outcome outcome;
-	cJSON *object;
-
-	outcome = make_object(request, &object, fault);
-	return outcome == OUTCOME_OK ? hand_change(request, object, STAY_SHORT, fault) : outcome;
+	return hand_change(request, STAY_SHORT, NULL, fault);
 }
 
 enum outcome call_read(struct request *request, struct fault *fault)
 {
-	enum outcome outcome;
-	cJSON *object;
-
-	outcome = make_object(request, &object, fault);
-	if (outcome != OUTCOME_OK)
-		return outcome;
-	return hand_read(request, object, (enum read_kind)request->route->kind, fault);
+	return hand_read(request, (enum read_kind)request->route->kind, fault);
 }
 
 enum outcome call_health(struct request *request, struct fault *fault)
