@@ -29,6 +29,24 @@ static const char *gate_of(const struct reply *reply, const char *gates)
 	return by ? by : name ? name : gates;
 }
 
+/* Ends the sentence before the advice, and before the stop and the blank in front of that. */
+static void cut(struct reply *reply, char *at)
+{
+	*at = '\0';
+	if (at - reply->detail >= 2)
+		at[-2] = '\0';
+}
+
+void advice_drop(struct reply *reply)
+{
+	for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+		char *at = strstr(reply->detail, table[i].theirs);
+
+		if (at)
+			cut(reply, at);
+	}
+}
+
 void advice_translate(struct reply *reply, const char *gates)
 {
 	const char *gate = gate_of(reply, gates);
@@ -38,13 +56,10 @@ void advice_translate(struct reply *reply, const char *gates)
 
 		if (!at)
 			continue;
-		if (table[i].before && gate) {
+		if (table[i].before && gate)
 			snprintf(at, sizeof(reply->detail) - (size_t)(at - reply->detail), "%s%s%s", table[i].before,
 				gate, table[i].behind);
-		} else {
-			*at = '\0';
-			if (at - reply->detail >= 2)
-				at[-2] = '\0'; /* the stop and the blank before it */
-		}
+		else
+			cut(reply, at);
 	}
 }

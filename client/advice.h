@@ -7,4 +7,7 @@ struct reply;
 /* Changes the sentence of a refusal. gates: those of the command line, or NULL. */
 void advice_translate(struct reply *, const char *gates);
 
+/* Takes the advice out of the sentence: we are doing what it says. */
+void advice_drop(struct reply *);
+
 #endif

@@ -19,7 +19,8 @@ enum {
 	ANSWER_MS = 10 * 1000,
 	ANSWER_LEAST_MS = 2000,
 	BACK_OFF_LEAST_MS = 250,
-	BACK_OFF_MOST_MS = 2000
+	BACK_OFF_MOST_MS = 2000,
+	SILENT_MS = 5000 /* a server that restarts is back before anybody has to be told */
 };
 
 static const char default_url[] = "http://127.0.0.1:7433";
@@ -147,7 +148,6 @@ bool client_exchange(struct client *client, const struct request *request, struc
 		}
 		report_tick(&client->report);
 	}
-	advice_translate(reply, client->options.argument[0]);
 	return true;
 }
 
@@ -170,10 +170,12 @@ bool client_pause(struct client *client, int64_t ms)
 
 struct reach reach_begin(const struct client *client)
 {
-	return (struct reach){ .end_ms = clock_ms() + client->options.reach_ms };
+	int64_t now_ms = clock_ms();
+
+	return (struct reach){ .end_ms = now_ms + client->options.reach_ms, .tell_ms = now_ms + SILENT_MS };
 }
 
-bool reach_again(struct client *client, struct reach *reach)
+bool reach_again(struct client *client, struct reach *reach, struct reply *reply)
 {
 	unsigned rounds = ++reach->failures / client->urls.count;
 	int64_t pause_ms = BACK_OFF_LEAST_MS, left_ms = reach->end_ms - clock_ms();
@@ -183,6 +185,9 @@ bool reach_again(struct client *client, struct reach *reach)
 		return true;
 	if (left_ms <= 0)
 		return false;
+	advice_drop(reply);
+	if (clock_ms() >= reach->tell_ms)
+		report_waiting(&client->report, outcome_row(reply->outcome)->word, reply->detail, reply->detail);
 	while (rounds-- > 1 && pause_ms < BACK_OFF_MOST_MS)
 		pause_ms *= 2;
 	pause_ms = clock_jitter(pause_ms);
@@ -196,10 +201,17 @@ enum outcome client_ask(struct client *client, const struct request *request, st
 	while (client_exchange(client, request, reply) && reply->outcome == OUTCOME_UNAVAILABLE) {
 		struct reply last = *reply;
 
-		if (!reach_again(client, &reach))
+		if (!reach_again(client, &reach, reply))
 			break;
 		reply_release(&last);
 	}
+	return client_asked(client, reply);
+}
+
+enum outcome client_asked(struct client *client, struct reply *reply)
+{
+	report_waited(&client->report);
+	advice_translate(reply, client->options.argument[0]);
 	if (client->interrupted)
 		reply->outcome = OUTCOME_INTERNAL;
 	return reply->outcome;

@@ -58,19 +58,24 @@ MUST_CHECK bool client_pause(struct client *, int64_t ms);
 /* How long to look for a server that answers. */
 struct reach {
 	int64_t end_ms;
+	int64_t tell_ms; /* from when on it is told that nobody answers */
 	unsigned failures;
 };
 
 /* From now on, for --reach. */
 struct reach reach_begin(const struct client *);
 
-/* After an exchange that nobody answered: turns to the next address, after a pause if all were tried. False: it is
- * over, or a signal came. */
-MUST_CHECK bool reach_again(struct client *, struct reach *);
+/* After an exchange that nobody answered, as the reply says: turns to the next address, after a pause if all were tried.
+ * False: it is over, or a signal came. */
+MUST_CHECK bool reach_again(struct client *, struct reach *, struct reply *);
 
 /* Asks until somebody answers or the reach is over. reply->outcome also says what came of it: UNAVAILABLE for the
  * latter, INTERNAL with client->interrupted set for a signal. */
 enum outcome client_ask(struct client *, const struct request *, struct reply *);
+
+/* What is done behind the last exchange of an asking, and its result: nothing is waited for any more, and the sentence says
+ * what to do in the words of the command line. */
+enum outcome client_asked(struct client *, struct reply *);
 
 /* Ends with what a refusal says; after a signal, with 128 and its number. */
 int client_end(struct client *, const struct reply *);

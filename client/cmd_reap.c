@@ -49,10 +49,10 @@ static enum outcome ask(struct client *client, struct reply *reply)
 			reply);
 
 		free(body);
-		if (!answered || reply->outcome != OUTCOME_UNAVAILABLE || !reach_again(client, &reach))
+		if (!answered || reply->outcome != OUTCOME_UNAVAILABLE || !reach_again(client, &reach, reply))
 			break;
 	}
-	return client->interrupted ? OUTCOME_INTERNAL : reply->outcome;
+	return client_asked(client, reply);
 }
 
 /* "production,staging" */

@@ -247,7 +247,7 @@ static void say_exchange(const struct http *http, const struct reply *reply)
 			outcome_row(reply->outcome)->word, clock_ms() - http->sent_ms);
 }
 
-/* Why nobody answered. Of a socket libcurl would speak of a host and a port. */
+/* Why nobody answered, in fewer words than libcurl's, which of a socket would speak of a host and a port. */
 static void say_unreached(const struct http *http, CURLcode code, struct reply *reply)
 {
 	const struct url *url = &http->terms.urls->at[http->current];
@@ -256,9 +256,11 @@ static void say_unreached(const struct http *http, CURLcode code, struct reply *
 	long error = 0;
 
 	curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error);
-	if (url->socket && code == CURLE_COULDNT_CONNECT)
+	if (code == CURLE_COULDNT_CONNECT && (error || url->socket))
 		why = error ? strerror((int)error) : "nobody listens there";
-	snprintf(reply->detail, sizeof(reply->detail), "could not reach %s: %s", url_say(url, address), why);
+	snprintf(reply->detail, sizeof(reply->detail),
+		"could not reach %s: %s; is deploy-gated up there? --url or DEPLOY_GATE_URL says where it is",
+		url_say(url, address), why);
 }
 
 static void fill_reply(struct http *http, CURLcode code, struct reply *reply)

@@ -100,7 +100,7 @@ static void draw_progress(struct report *report)
 	report->line_open = true;
 }
 
-void report_waiting(struct report *report, const char *key, const char *sentence)
+void report_waiting(struct report *report, const char *key, const char *sentence, const char *brief)
 {
 	bool is_new = !report->said_ms || strcmp(report->key, key) != 0;
 	int64_t now_ms = clock_ms();
@@ -108,12 +108,19 @@ void report_waiting(struct report *report, const char *key, const char *sentence
 	if (!report->said_ms)
 		report->since_ms = now_ms;
 	snprintf(report->key, sizeof(report->key), "%s", key);
-	snprintf(report->waiting, sizeof(report->waiting), "%s", sentence);
+	snprintf(report->waiting, sizeof(report->waiting), "%s", brief);
 	if (is_new || (!report->terminal && now_ms - report->said_ms >= MINUTE_MS)) {
 		report_say(report, "waiting: %s", sentence);
 		report->said_ms = now_ms;
 	}
 	report_tick(report);
+}
+
+void report_waited(struct report *report)
+{
+	clear_line(report);
+	fflush(stderr);
+	report->said_ms = 0;
 }
 
 void report_tick(struct report *report)

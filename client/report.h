@@ -11,7 +11,7 @@ struct report {
 	bool terminal, line_open;  /* a progress line stands without a line break */
 	int exit_code;		   /* of -E: in place of every end that is ours; -1 for none */
 	int64_t since_ms, said_ms; /* when the waiting began; when it was last told, 0 for not yet */
-	char waiting[1024];	   /* the sentence last told */
+	char waiting[1024];	   /* what is waited for, in short */
 	char key[256];		   /* what it was about */
 };
 
@@ -20,8 +20,12 @@ void report_init(struct report *);
 /* "deploy-gate: …", unless quiet. */
 void report_say(struct report *, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Tells what is waited for. key changes when there is something new to say; the sentence may always change. */
-void report_waiting(struct report *, const char *key, const char *sentence);
+/* Tells what is waited for. key changes when there is something new to say; the sentence may always change. brief is what
+ * stays true of it: that is said again and again. */
+void report_waiting(struct report *, const char *key, const char *sentence, const char *brief);
+
+/* The waiting is over: no progress line stands any more, and the next waiting counts from its own beginning. */
+void report_waited(struct report *);
 
 /* Keeps the progress line up to date; to be called about once a second. */
 void report_tick(struct report *);

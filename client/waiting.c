@@ -2,29 +2,50 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "advice.h"
 #include "base/json.h"
 #include "client.h"
 #include "clock.h"
 
 /* The first answer comes soon, so that it can be told what is waited for; nginx gives up after 60 s. */
-enum { FIRST_SLICE_MS = 1000, SLICE_MS = 30 * 1000, PACE_MS = 1000, KEY_MAX = 256 };
+enum { FIRST_SLICE_MS = 1000, SLICE_MS = 30 * 1000, PACE_MS = 1000, KEY_MAX = 256, BRIEF_MAX = 1024 };
 
 static int64_t least(int64_t a, int64_t b)
 {
 	return a < b ? a : b;
 }
 
+/* What stays true of a refusal while one waits: no times. */
+static void say_briefly(const struct reply *reply, char brief[BRIEF_MAX])
+{
+	const char *state = json_text(reply->body, "gate.state"), *by = json_text(reply->body, "gate.closed_by");
+	const char *holder = json_text(reply->body, "gate.window.holder");
+	const char *reason = json_text(reply->body, "gate.window.reason");
+	bool is_closed = state && strcmp(state, "closed") == 0;
+
+	if (by && holder && *holder && (is_closed || (state && strcmp(state, "draining") == 0)))
+		snprintf(brief, BRIEF_MAX, "%s is %s %s %s%s%s%s", by, state, is_closed ? "by" : "for", holder,
+			reason && *reason ? " (" : "", reason ? reason : "", reason && *reason ? ")" : "");
+	else
+		snprintf(brief, BRIEF_MAX, "%s", reply->detail);
+}
+
 /* Tells what is in the way. It is news when another window, or another kind of shutness, is. */
-static void tell(struct client *client, const struct reply *reply)
+static void tell(struct client *client, struct reply *reply)
 {
 	const char *state = json_text(reply->body, "gate.state"), *by = json_text(reply->body, "gate.closed_by");
 	const char *window = json_text(reply->body, "gate.window.id");
 	const struct outcome_row *row = outcome_row(reply->outcome);
-	char key[KEY_MAX];
+	char key[KEY_MAX], brief[BRIEF_MAX];
 
 	snprintf(key, sizeof(key), "%s %s %s %s", row->word, state ? state : "", by ? by : "", window ? window : "");
-	report_waiting(&client->report, key, reply->detail[0] ? reply->detail : row->title);
+	advice_drop(reply);
+	if (!reply->detail[0])
+		snprintf(reply->detail, sizeof(reply->detail), "%s", row->title);
+	say_briefly(reply, brief);
+	report_waiting(&client->report, key, reply->detail, brief);
 }
 
 /* What the service refuses for now. */
@@ -93,7 +114,7 @@ enum outcome waiting_ask(struct client *client, struct waiting *waiting, struct 
 		if (!exchange(client, waiting, reply, slice_ms))
 			break;
 		if (reply->outcome == OUTCOME_UNAVAILABLE) {
-			if (!reach_again(client, &reach))
+			if (!reach_again(client, &reach, reply))
 				break;
 			continue;
 		}
@@ -105,7 +126,5 @@ enum outcome waiting_ask(struct client *client, struct waiting *waiting, struct 
 		if (!pace(client, waiting, reply, slice_ms))
 			break;
 	}
-	if (client->interrupted)
-		reply->outcome = OUTCOME_INTERNAL;
-	return reply->outcome;
+	return client_asked(client, reply);
 }
