@@ -19,13 +19,16 @@ struct partition {
 	int spaces[2];
 };
 
-/* Runs a script, whose $1 is the name and $2 the network; whether it succeeded. */
+/* Runs a script, whose $1 is the name, $2 the network, and $inside ip in the namespace: by nsenter, because `ip -n` wants to
+ * mount, and fails where the root is no mount point. Whether it succeeded. */
 static bool succeeds(const struct partition *p, const char *script)
 {
-	const char *const words[] = { "sh", "-c", script, "sh", p->name, p->network, NULL };
+	char text[1024];
+	const char *const words[] = { "sh", "-c", text, "sh", p->name, p->network, NULL };
 	int status;
 	pid_t pid;
 
+	snprintf(text, sizeof(text), "inside=\"nsenter --net=/run/netns/$1 ip\"; %s", script);
 	if (posix_spawnp(&pid, "sh", NULL, NULL, (char *const *)(uintptr_t)words, environ) != 0)
 		fail_msg("no shell");
 	waitpid(pid, &status, 0);
@@ -45,9 +48,9 @@ static bool make_namespace(struct partition *p)
 	snprintf(p->name, sizeof(p->name), "dg%d", (int)getpid());
 	snprintf(p->network, sizeof(p->network), "198.18.%d.", (int)getpid() % 250);
 	if (!succeeds(p,
-		    "exec 2>/dev/null; ip netns add $1 && ip -n $1 link set lo up &&"
+		    "exec 2>/dev/null; ip netns add $1 && $inside link set lo up &&"
 		    " ip link add ${1}h type veth peer name ${1}i netns $1 && ip addr add ${2}1/24 dev ${1}h &&"
-		    " ip link set ${1}h up && ip -n $1 addr add ${2}2/24 dev ${1}i && ip -n $1 link set ${1}i up"))
+		    " ip link set ${1}h up && $inside addr add ${2}2/24 dev ${1}i && $inside link set ${1}i up"))
 		return false;
 	snprintf(path, sizeof(path), "/run/netns/%s", p->name);
 	p->spaces[HOST] = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -116,12 +119,12 @@ static void cut(struct partition *p)
 {
 	assert_true(succeeds(p,
 		"ip neigh replace ${2}2 lladdr 02:00:00:00:00:99 dev ${1}h nud permanent &&"
-		" ip -n $1 neigh replace ${2}1 lladdr 02:00:00:00:00:99 dev ${1}i nud permanent"));
+		" $inside neigh replace ${2}1 lladdr 02:00:00:00:00:99 dev ${1}i nud permanent"));
 }
 
 static void mend(struct partition *p)
 {
-	assert_true(succeeds(p, "ip neigh del ${2}2 dev ${1}h && ip -n $1 neigh del ${2}1 dev ${1}i"));
+	assert_true(succeeds(p, "ip neigh del ${2}2 dev ${1}h && $inside neigh del ${2}1 dev ${1}i"));
 }
 
 /* Asks the server inside. */
