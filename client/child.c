@@ -49,9 +49,23 @@ static int read_report(int fd)
 	return got == sizeof(error) ? error : 0;
 }
 
-static void take_terminal(struct child *child)
+/* Whether our group has the terminal: a shell hands it to a whole job. */
+static bool in_foreground(const struct child *child)
 {
+	return child->terminal >= 0 && tcgetpgrp(child->terminal) == getpgrp();
+}
+
+static void hand_over_terminal(struct child *child)
+{
+	child->foreground = in_foreground(child);
 	if (child->foreground)
+		tcsetpgrp(child->terminal, child->pid);
+}
+
+/* Takes the terminal back if the command has it. A shell that we are in the background of would not survive the loss. */
+static void take_terminal(const struct child *child)
+{
+	if (child->foreground || (child->terminal >= 0 && tcgetpgrp(child->terminal) == child->pid))
 		tcsetpgrp(child->terminal, getpgrp());
 }
 
@@ -61,7 +75,8 @@ int child_start(struct child *child, char **argv, const struct signals *signals,
 	int report[2], error;
 
 	*child = (struct child){ .terminal = open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY) };
-	child->foreground = child->terminal >= 0 && tcgetpgrp(child->terminal) == getpgrp();
+	/* a script without job control has what it puts into the background in its own group, with INT ignored */
+	child->foreground = in_foreground(child) && !signal_is_ignored(SIGINT);
 	if (pipe2(report, O_CLOEXEC) != 0)
 		die("no descriptors for a pipe");
 	child->pid = fork();
@@ -77,18 +92,32 @@ int child_start(struct child *child, char **argv, const struct signals *signals,
 	return error;
 }
 
+void child_continue(struct child *child)
+{
+	if (!child->foreground || tcgetpgrp(child->terminal) != child->pid)
+		hand_over_terminal(child);
+	child_signal(child, SIGCONT);
+}
+
 /* The command stopped: the terminal goes back to the shell, and we stop, so that the shell sees it. Whoever continues
  * us continues the command. Without a terminal it is somebody's business with the command alone. */
 static void stop_too(struct child *child)
 {
-	if (!child->foreground)
-		return;
 	take_terminal(child);
 	kill(0, SIGTSTP); /* the rest of our job, as the terminal would have; ours is taken back by SIGCONT */
 	kill(getpid(), SIGSTOP);
-	if (tcgetpgrp(child->terminal) == getpgrp())
-		tcsetpgrp(child->terminal, child->pid);
-	child_signal(child, SIGCONT);
+	child_continue(child);
+}
+
+/* A command that wants the terminal gets it if we have been put into the foreground, which nobody tells those who run. */
+static void stopped_by(struct child *child, int number)
+{
+	bool wants_terminal = number == SIGTTIN || number == SIGTTOU;
+
+	if (wants_terminal && in_foreground(child))
+		child_continue(child);
+	else if (wants_terminal || child->foreground || (number == SIGTSTP && in_foreground(child)))
+		stop_too(child);
 }
 
 void child_look(struct child *child)
@@ -98,7 +127,7 @@ void child_look(struct child *child)
 	if (child->ended)
 		return;
 	if (waitid(P_PID, (id_t)child->pid, &info, WSTOPPED | WNOHANG) == 0 && info.si_pid)
-		stop_too(child);
+		stopped_by(child, info.si_status);
 	info.si_pid = 0;
 	if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || !info.si_pid)
 		return;

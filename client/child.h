@@ -12,7 +12,7 @@ struct signals;
 struct child {
 	pid_t pid;	 /* also the number of its group */
 	int terminal;	 /* descriptor, or -1 */
-	bool foreground; /* we handed the terminal to it */
+	bool foreground; /* we handed the terminal to it, and were not put into the background since */
 	bool ended;
 	int status; /* once ended: its exit status, or 128 and the number of the signal */
 };
@@ -21,9 +21,12 @@ struct child {
  * which it could not be run; then there is no child. */
 int child_start(struct child *, char **argv, const struct signals *, const struct descriptors *inherited);
 
-/* Looks what SIGCHLD meant: whether the command ended, or stopped (Ctrl-Z); then we stop too until somebody
- * continues us. */
+/* Looks what SIGCHLD meant: whether the command ended, or stopped (Ctrl-Z, or for want of the terminal); then we stop too
+ * until somebody continues us. */
 void child_look(struct child *);
+
+/* We were continued: so is its group, which gets the terminal if we are in the foreground now. */
+void child_continue(struct child *);
 
 /* Sends a signal to its whole group. */
 void child_signal(const struct child *, int number);

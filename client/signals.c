@@ -10,7 +10,7 @@
 static const int interrupting[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD };
 static const int passed_on[] = { SIGWINCH, SIGCONT, SIGTSTP };
 
-static bool is_ignored(int number)
+bool signal_is_ignored(int number)
 {
 	struct sigaction action;
 
@@ -20,7 +20,7 @@ static bool is_ignored(int number)
 static void add_wanted(sigset_t *set, const int *numbers, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (!is_ignored(numbers[i]))
+		if (!signal_is_ignored(numbers[i]))
 			sigaddset(set, numbers[i]);
 }
 

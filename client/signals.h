@@ -25,6 +25,9 @@ int signals_next(struct signals *);
 /* For a process about to become a command: gives mask and dispositions back. Async-signal-safe. */
 void signals_restore(const struct signals *);
 
+/* Whether nobody is to hear of it, as we were started. */
+bool signal_is_ignored(int number);
+
 /* "TERM" for SIGTERM. */
 const char *signal_name(int number);
 

@@ -38,7 +38,10 @@ static void pass_signals_on(struct wrap *wrap)
 			child_look(&wrap->child);
 			continue;
 		}
-		child_signal(&wrap->child, number);
+		if (number == SIGCONT)
+			child_continue(&wrap->child);
+		else
+			child_signal(&wrap->child, number);
 		wrap->end->interrupted |= ends(number);
 	}
 }

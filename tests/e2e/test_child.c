@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -126,6 +127,58 @@ static void test_child__ctrl_z_stops_us_with_it(void **state)
 	assert_int_equal(run_finish(&run), 0);
 }
 
+/* A shell with job control at a terminal, in which "$C" is the client. */
+static void begin_shell(const struct world *world, struct run *run)
+{
+	setenv("C", world->client, 1);
+	run_start_on_terminal(world, run, WORDS("run", "a", "--", "sh", "-i"));
+}
+
+static void test_child__put_into_the_background_leaves_the_terminal_to_the_shell(void **state)
+{
+	struct run run;
+
+	begin_shell(*state, &run);
+	type_keys(&run, "$C run a -- sh -c 'echo rea\"\"dy; sleep 1; exit 7'\n");
+	run_await(&run, "ready\r\n");
+	type_keys(&run, "\032");
+	run_await(&run, "Stopped");
+	type_keys(&run, "bg; wait %1; echo en\"\"ded $?\n");
+	run_await(&run, "ended 7\r\n");
+	type_keys(&run, "exit 3\n");
+	assert_int_equal(run_finish(&run), 3);
+}
+
+static void test_child__put_into_the_foreground_gets_the_terminal(void **state)
+{
+	struct run run;
+
+	begin_shell(*state, &run);
+	type_keys(&run, "$C run a -- sh -c 'echo rea\"\"dy; read x; echo \"read $x\"; exit 7' &\n");
+	run_await(&run, "ready\r\n");
+	type_keys(&run, "fg; echo en\"\"ded $?\n");
+	type_keys(&run, "hello\n");
+	run_await(&run, "read hello\r\n");
+	run_await(&run, "ended 7\r\n");
+	type_keys(&run, "exit 3\n");
+	assert_int_equal(run_finish(&run), 3);
+}
+
+static void test_child__in_the_background_of_a_script_leaves_the_terminal_to_it(void **state)
+{
+	const struct world *world = *state;
+	static const char script[] = "\"$0\" run a -- sh -c 'echo ready; sleep 1; exit 7' & read x; echo \"got $x\"; "
+				     "wait $!; echo ended $?";
+	struct run run;
+
+	run_start_on_terminal(world, &run, WORDS("run", "a", "--", "sh", "-c", script, world->client));
+	run_await(&run, "ready\r\n");
+	type_keys(&run, "hello\n");
+	run_await(&run, "got hello\r\n");
+	run_await(&run, "ended 7\r\n");
+	assert_int_equal(run_finish(&run), 0);
+}
+
 static void test_child__gets_term_when_we_are_killed(void **state)
 {
 	struct run run;
@@ -147,6 +200,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_child__inherits_what_we_inherited_and_nothing_of_ours),
 		cmocka_unit_test(test_child__ctrl_c_reaches_it_once),
 		cmocka_unit_test(test_child__ctrl_z_stops_us_with_it),
+		cmocka_unit_test(test_child__put_into_the_background_leaves_the_terminal_to_the_shell),
+		cmocka_unit_test(test_child__put_into_the_foreground_gets_the_terminal),
+		cmocka_unit_test(test_child__in_the_background_of_a_script_leaves_the_terminal_to_it),
 		cmocka_unit_test(test_child__gets_term_when_we_are_killed),
 	};
 	int code;
