@@ -217,6 +217,17 @@ enum outcome client_asked(struct client *client, struct reply *reply)
 	return reply->outcome;
 }
 
+enum outcome client_send(struct client *client, const struct request *request, struct cJSON *body, struct reply *reply)
+{
+	struct request whole = *request;
+	char *text = json_finish(body);
+
+	whole.body = text;
+	client_ask(client, &whole, reply);
+	free(text);
+	return reply->outcome;
+}
+
 int client_end(struct client *client, const struct reply *reply)
 {
 	const struct outcome_row *row = outcome_row(reply->outcome);

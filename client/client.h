@@ -73,6 +73,9 @@ MUST_CHECK bool reach_again(struct client *, struct reach *, struct reply *);
  * latter, INTERNAL with client->interrupted set for a signal. */
 enum outcome client_ask(struct client *, const struct request *, struct reply *);
 
+/* As client_ask, with this for the body of the request. Takes it. */
+enum outcome client_send(struct client *, const struct request *, struct cJSON *body, struct reply *);
+
 /* What is done behind the last exchange of an asking, and its result: nothing is waited for any more, and the sentence says
  * what to do in the words of the command line. */
 enum outcome client_asked(struct client *, struct reply *);

@@ -65,11 +65,10 @@ static void add_value(cJSON *body, const struct setting *setting, int64_t number
 }
 
 /* The whole set as it is to be: what was asked for, and the rest as it was. was may be NULL: the rest is left out. */
-static char *compose(const struct client *client, const cJSON *was)
+static cJSON *compose(const struct client *client, const cJSON *was)
 {
 	const struct options *options = &client->options;
 	cJSON *body = or_die(cJSON_CreateObject());
-	char *text;
 
 	for (unsigned i = 0; i < SETTINGS; i++) {
 		const struct setting *setting = &settings[i];
@@ -87,9 +86,7 @@ static char *compose(const struct client *client, const cJSON *was)
 	}
 	json_add_text(body, "holder", client->holder);
 	json_add_text(body, "reason", options->reason);
-	text = json_print(body);
-	cJSON_Delete(body);
-	return text;
+	return body;
 }
 
 /* The value of a setting in an answer, as people write it; "none" for null. */
@@ -145,14 +142,10 @@ static int finish(struct client *client, struct reply *reply)
 /* Sends the set by PUT, or for none at all by DELETE. was may be NULL. */
 static int change(struct client *client, const char *path, const cJSON *was)
 {
-	char *body = compose(client, was);
+	const struct request request = { .method = asks_any(&client->options) ? "PUT" : "DELETE", .path = path };
 	struct reply reply;
 
-	client_ask(client,
-		&(struct request){
-			.method = asks_any(&client->options) ? "PUT" : "DELETE", .path = path, .body = body },
-		&reply);
-	free(body);
+	client_send(client, &request, compose(client, was), &reply);
 	return finish(client, &reply);
 }
 

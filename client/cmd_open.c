@@ -83,21 +83,18 @@ static int force(struct client *client, const char *gate, const struct reply *se
 {
 	const char *lease = json_text(seen->body, "window.id");
 	cJSON *body = or_die(cJSON_CreateObject());
-	char path[PATH_MAX_BYTES], *text;
+	char path[PATH_MAX_BYTES];
 	struct reply reply;
 	int code;
 
 	json_add_text(body, "reason", client->options.reason);
 	json_add_text(body, "lease", lease);
-	text = json_print(body);
-	cJSON_Delete(body);
 	snprintf(path, sizeof(path), "/v1/gates/%s/force-open", gate);
-	if (client_ask(client, &(struct request){ .method = "POST", .path = path, .body = text }, &reply) == OUTCOME_OK)
+	if (client_send(client, &(struct request){ .method = "POST", .path = path }, body, &reply) == OUTCOME_OK)
 		code = say_opened(client, gate, &reply);
 	else
 		code = client_end(client, &reply);
 	reply_release(&reply);
-	free(text);
 	return code;
 }
 

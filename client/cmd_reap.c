@@ -20,7 +20,7 @@ static char *compose(const struct client *client, int64_t began_ms)
 	const struct options *options = &client->options;
 	int64_t passed_ms = clock_ms() - began_ms, older_than_ms = options->all ? passed_ms : options->older_than_ms;
 	cJSON *body = or_die(cJSON_CreateObject());
-	char text[DURATION_TEXT_MAX], *result;
+	char text[DURATION_TEXT_MAX];
 
 	if (older_than_ms > 0) {
 		duration_format(older_than_ms, text);
@@ -32,9 +32,7 @@ static char *compose(const struct client *client, int64_t began_ms)
 	json_add_text(body, "gates", options->gates);
 	json_add_text(body, "reason", options->reason);
 	json_add_text(body, "holder", client->holder);
-	result = json_print(body);
-	cJSON_Delete(body);
-	return result;
+	return json_finish(body);
 }
 
 static enum outcome ask(struct client *client, struct reply *reply)

@@ -27,16 +27,13 @@ static void take_event(void *context, const char *name, const char *data);
 
 void keep_init(struct keep *keep, struct http *http, const struct lease *lease, const struct silence *silence)
 {
-	cJSON *body = lease_token_json(lease);
-
 	*keep = (struct keep){ .http = http, .lease = lease, .silence = *silence };
 	keep->listener = (struct listener){ hear, keep };
 	sse_init(&keep->sse, take_event, keep);
-	keep->renew_body = json_print(body);
+	keep->renew_body = json_finish(lease_token_json(lease));
 	if (asprintf(&keep->renew_path, "/v1/leases/%s/renew", lease->id) < 0 ||
 		asprintf(&keep->attach_path, "/v1/leases/%s/attach", lease->id) < 0)
 		die("out of memory");
-	cJSON_Delete(body);
 }
 
 void keep_release(struct keep *keep)

@@ -82,8 +82,7 @@ static void finish_request(
 	add_duration(body, "ttl", asking->client->options.ttl_ms);
 	add_duration(body, "wait", left_ms);
 	add_duration(body, "timeout", slice_ms);
-	waiting->text = json_print(body);
-	cJSON_Delete(body);
+	waiting->text = json_finish(body);
 	request->method = "POST";
 	request->path = asking->path;
 	request->body = waiting->text;
@@ -212,38 +211,30 @@ enum outcome lease_pass(struct client *client, const struct lease *lease, const 
 	return ask_for(&asking, &waiting, reply);
 }
 
+/* Sends a request about it, of which the body is taken. */
+static enum outcome send(struct client *client, const char *method, const char *path, cJSON *body, struct reply *reply)
+{
+	const struct request request = { .method = method, .path = path, .answer_ms = answer_within(client) };
+
+	return client_send(client, &request, body, reply);
+}
+
 enum outcome lease_open(struct client *client, const struct lease *lease, bool failed, struct reply *reply)
 {
 	char path[PATH_MAX_BYTES];
 	cJSON *body = lease_token_json(lease);
-	char *text;
-	enum outcome outcome;
 
 	if (failed)
 		json_add_text(body, "outcome", "failed");
-	text = json_print(body);
-	cJSON_Delete(body);
 	snprintf(path, sizeof(path), "/v1/gates/%s/open", lease->gates);
-	outcome = client_ask(client,
-		&(struct request){.method = "POST", .path = path, .body = text, .answer_ms = answer_within(client)},
-		reply);
-	free(text);
-	return outcome;
+	return send(client, "POST", path, body, reply);
 }
 
-/* Sends a change of it, of which the body is taken. A lease that the service does not know is one that ended long
- * ago. */
+/* Likewise, a change of it. A lease that the service does not know is one that ended long ago. */
 static enum outcome change(
 	struct client *client, const char *method, const char *path, cJSON *body, struct reply *reply)
 {
-	char *text = json_print(body);
-
-	cJSON_Delete(body);
-	client_ask(client,
-		&(struct request){ .method = method, .path = path, .body = text, .answer_ms = answer_within(client) },
-		reply);
-	free(text);
-	if (reply->outcome == OUTCOME_NOT_FOUND)
+	if (send(client, method, path, body, reply) == OUTCOME_NOT_FOUND)
 		reply->outcome = OUTCOME_GONE;
 	return reply->outcome;
 }

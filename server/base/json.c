@@ -135,6 +135,14 @@ char *json_print(const cJSON *value)
 	return or_die(cJSON_PrintUnformatted(value));
 }
 
+char *json_finish(cJSON *value)
+{
+	char *text = json_print(value);
+
+	cJSON_Delete(value);
+	return text;
+}
+
 static void print_escaped(FILE *out, const char *text)
 {
 	for (; *text; text++) {

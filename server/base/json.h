@@ -32,6 +32,9 @@ char *json_later(const char *text, int64_t ms);
 /* Prints without white space. The result is the caller's (free). Dies for lack of memory. */
 char *json_print(const struct cJSON *);
 
+/* Likewise, and frees what was printed. */
+char *json_finish(struct cJSON *);
+
 /* Prints as `key: value` lines: `state` first, nested members joined by a dot, list members by index from 0, nulls left
  * out, line breaks in values as \n. The result is the caller's (free). */
 char *json_print_text(const struct cJSON *);

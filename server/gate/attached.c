@@ -225,8 +225,7 @@ void attached_start(struct keeper *k, struct call *call, char *request)
 	snprintf(a->id, sizeof(a->id), "%s", json_text(terms, "id"));
 	token_make(a->stream);
 	json_add_text(terms, "stream", a->stream);
-	a->request = json_print(terms);
-	cJSON_Delete(terms);
+	a->request = json_finish(terms);
 	a->change = (struct change){
 		.statement = change_statement(CHANGE_ATTACH), .request = a->request, .done = came_out
 	};

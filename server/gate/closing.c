@@ -278,8 +278,7 @@ void closing_start(struct keeper *k, struct call *call, char *request)
 	c->gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
 	c->until_ms = now + (uint64_t)json_number(terms, "timeout_ms", k->config->max_wait_ms);
 	c->queue_until_ms = now + (uint64_t)json_number(terms, "wait_ms", 0);
-	c->request = json_print(terms);
-	cJSON_Delete(terms);
+	c->request = json_finish(terms);
 	c->was_up = keeper_writes(k);
 	c->change = (struct change){
 		.statement = change_statement(CHANGE_CLOSE),

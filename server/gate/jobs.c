@@ -150,13 +150,10 @@ char *jobs_report(const struct keeper *k)
 	cJSON *report = or_die(cJSON_CreateObject());
 	size_t count;
 	struct wanted *list = list_wanted(k, &count);
-	char *text;
 
 	for (size_t done = 0; done < count;)
 		done += report_gate(report, list + done, count - done);
 	free(list);
 	add_total(report, k);
-	text = json_print(report);
-	cJSON_Delete(report);
-	return text;
+	return json_finish(report);
 }

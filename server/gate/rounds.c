@@ -78,12 +78,9 @@ void rounds_hasten(struct attached *a)
 static char *request_of(cJSON *streams)
 {
 	cJSON *request = or_die(cJSON_CreateObject());
-	char *text;
 
 	cJSON_AddItemToObject(request, "streams", streams);
-	text = json_print(request);
-	cJSON_Delete(request);
-	return text;
+	return json_finish(request);
 }
 
 static void ask_for(struct attached *a, cJSON *streams)

@@ -65,7 +65,7 @@ static cJSON *touched(const char *names)
 static char *request_of(struct keeper *k)
 {
 	cJSON *request = or_die(cJSON_CreateObject());
-	char *waiting = jobs_report(k), *text;
+	char *waiting = jobs_report(k);
 
 	cJSON_AddItemToObject(request, "touch", touched(k->touch));
 	free(k->touch);
@@ -77,9 +77,7 @@ static char *request_of(struct keeper *k)
 	} else {
 		free(waiting);
 	}
-	text = json_print(request);
-	cJSON_Delete(request);
-	return text;
+	return json_finish(request);
 }
 
 static void tick(uv_timer_t *timer)
