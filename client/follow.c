@@ -18,7 +18,7 @@
 #include "lease.h"
 #include "state.h"
 
-enum { TICK_MS = 1000, UP_WITHIN_MS = 3000, OUT_OF_THE_WAY = 64 };
+enum { UP_WITHIN_MS = 3000, OUT_OF_THE_WAY = 64 };
 
 /* What the process left behind works with. */
 struct follower {
@@ -83,30 +83,16 @@ static void tell_up(struct follower *follower)
 	follower->up = -1;
 }
 
-static int64_t pause_ms_of(const struct keep *keep, int64_t now_ms)
-{
-	int64_t due_ms = keep_due_at(keep);
-
-	if (due_ms <= now_ms)
-		return 0;
-	return due_ms - now_ms < TICK_MS ? due_ms - now_ms : TICK_MS;
-}
-
 /* Keeps the window until the process has ended, or the window has, or a signal comes. */
 static void keep_on(struct follower *follower)
 {
 	struct client *client = follower->client;
 	struct keep *keep = &follower->keep;
 	int64_t begun_ms = clock_ms(), granted_ms = keep->silence.acked_ms;
-	struct reply reply;
 
 	while (!keep->lost && !has_ended(follower->process) && !client_is_interrupted(client)) {
-		int64_t now_ms = clock_ms();
-
-		keep_tick(keep, now_ms);
-		if (http_drive(client->http, follower->process, pause_ms_of(keep, now_ms), &reply))
-			keep_heard(keep, &reply);
-		if (keep->silence.acked_ms != granted_ms || now_ms - begun_ms > UP_WITHIN_MS)
+		keep_drive(keep, follower->process, INT64_MAX);
+		if (keep->silence.acked_ms != granted_ms || clock_ms() - begun_ms > UP_WITHIN_MS)
 			tell_up(follower);
 	}
 	tell_up(follower);

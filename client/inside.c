@@ -10,8 +10,6 @@
 #include "lease.h"
 #include "nested.h"
 
-enum { TICK_MS = 1000 };
-
 int inside_lost(struct client *client, const char *why)
 {
 	return report_end(&client->report, EXIT_LOST, "lost", "%s", why);
@@ -32,30 +30,16 @@ void inside_tell(const struct client *client, const struct nested *nested, const
 	outers_tell(lease->gates, fence, client->options.release);
 }
 
-static int64_t pause_ms_of(const struct keep *keep, int64_t end_ms)
-{
-	int64_t now_ms = clock_ms(), due_ms = keep_due_at(keep);
-
-	due_ms = due_ms < end_ms ? due_ms : end_ms;
-	if (due_ms <= now_ms)
-		return 0;
-	return due_ms - now_ms < TICK_MS ? due_ms - now_ms : TICK_MS;
-}
-
 /* A lease that was waited for was asked for long ago, and our clock counts from the asking: so it is first seen to live.
  * False: it does not, or it was not seen to for its whole TTL, or a signal came. */
 static bool see_alive(struct client *client, struct keep *keep)
 {
-	int64_t asked_ms = keep->silence.acked_ms, now_ms = clock_ms(), end_ms = now_ms + keep->silence.ttl_ms;
-	struct reply reply;
+	int64_t asked_ms = keep->silence.acked_ms, end_ms = clock_ms() + keep->silence.ttl_ms;
 
-	while (!keep->lost && keep->silence.acked_ms == asked_ms && now_ms < end_ms) {
-		keep_tick(keep, now_ms);
-		if (http_drive(client->http, client->signals.fd, pause_ms_of(keep, end_ms), &reply))
-			keep_heard(keep, &reply);
+	while (!keep->lost && keep->silence.acked_ms == asked_ms && clock_ms() < end_ms) {
+		keep_drive(keep, client->signals.fd, end_ms);
 		if (client_is_interrupted(client))
 			return false;
-		now_ms = clock_ms();
 	}
 	return !keep->lost && keep->silence.acked_ms != asked_ms;
 }

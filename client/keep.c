@@ -18,6 +18,7 @@ enum {
 	BACK_OFF_MOST_MS = 2000,
 	ANSWER_LEAST_MS = 500,
 	ANSWER_MOST_MS = 5000,
+	TICK_MS = 1000,		/* the clock of poll stands still while the machine sleeps, ours does not */
 	SILENCE_MOST_MS = 6000, /* the service promises a word each 5 s */
 	GRACE_MS = 5000		/* at least, of a window that was ever attached */
 };
@@ -153,6 +154,11 @@ static int64_t most(int64_t a, int64_t b)
 	return a > b ? a : b;
 }
 
+static int64_t least(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 static bool is_true(const cJSON *object, const char *member)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, member));
@@ -279,4 +285,15 @@ void keep_heard(struct keep *keep, struct reply *reply)
 		take_refusal(keep, reply, way == KEEP_ATTACHING);
 	}
 	reply_release(reply);
+}
+
+void keep_drive(struct keep *keep, int fd, int64_t until_ms)
+{
+	int64_t now_ms = clock_ms();
+	struct reply reply;
+
+	keep_tick(keep, now_ms);
+	until_ms = least(least(until_ms, keep_due_at(keep)), now_ms + TICK_MS);
+	if (http_drive(keep->http, fd, most(until_ms - now_ms, 0), &reply))
+		keep_heard(keep, &reply);
 }

@@ -60,4 +60,8 @@ int64_t keep_due_at(const struct keep *);
 /* What http_drive gave. Takes the reply. */
 void keep_heard(struct keep *, struct reply *);
 
+/* For a loop that has nothing else to do: sends what is due, and hears what comes until then, or for a second, less if fd
+ * becomes readable or more is due. */
+void keep_drive(struct keep *, int fd, int64_t until_ms);
+
 #endif

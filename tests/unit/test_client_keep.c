@@ -117,13 +117,7 @@ static void end(struct service *service)
 
 static void go_on(struct service *service)
 {
-	int64_t now_ms = clock_ms(), due_ms = keep_due_at(&service->keep);
-	struct reply reply;
-
-	keep_tick(&service->keep, now_ms);
-	due_ms = due_ms > now_ms + 50 ? 50 : due_ms > now_ms ? due_ms - now_ms : 0;
-	if (http_drive(service->http, -1, due_ms, &reply))
-		keep_heard(&service->keep, &reply);
+	keep_drive(&service->keep, -1, clock_ms() + 50);
 }
 
 #define ATTACH "GET /v1/leases/"
