@@ -52,6 +52,18 @@ test_up__leaves_nothing_running() {
 	expect_failure curl -s "http://$listen/healthz"
 }
 
+# They would stop each other's PostgreSQL, or tell of each other's server as of their own.
+test_up__refuses_a_second() {
+	up
+	expect_failure env DEPLOY_GATE_UP_DIR="$PWD/data" "$root/scripts/up" >second 2>&1 </dev/null
+	grep -q 'Ctrl-C ends it where it runs' second
+	expect_failure env DEPLOY_GATE_UP_DIR="$PWD/elsewhere" "$root/scripts/up" >third 2>&1 </dev/null
+	grep -q 'DEPLOY_GATE_UP_LISTEN says where to go' third
+	expect "$(state)" = open
+	expect "$(curl -s -o /dev/null -w '%{http_code}' "http://$listen/readyz")" = 200
+	down
+}
+
 test_up__the_next_start_has_the_data() {
 	up
 	"$B/deploy-gate" --url "http://$listen" close production --reason "over the restart" >token
