@@ -97,10 +97,11 @@ begin
 end $$;
 
 -- The leases that are queued, live, or ended and still shutting: all that is yet to change by itself is among them. They are
--- looked up one by one, for the ended ones among which they are may be many.
+-- looked up one by one, for the ended ones among which they are may be many. By an array here and elsewhere: from a join or an IN
+-- PostgreSQL makes a walk through all leases where it last counted few, and goes on walking when they are many.
 create or replace function deploy_gate.leases_that_matter() returns setof deploy_gate.lease
 language sql stable as $$
-	select l.* from unnest(array(select distinct lg.lease from deploy_gate.lease_gate lg)) m join deploy_gate.lease l on l.id = m
+	select l.* from deploy_gate.lease l where l.id = any (array(select lg.lease from deploy_gate.lease_gate lg))
 $$;
 
 -- Leases of that role whose gates conflict with these: the same gate, an ancestor or a descendant of any. Two searches of the
@@ -154,9 +155,9 @@ begin
 		from (
 			select l, row_number() over (order by l.created_at)
 			from deploy_gate.lease l
-			where l.id in (
+			where l.id = any (array(
 				select lg.lease from deploy_gate.lease_gate lg
-				where lg.role in ('pass', 'inside', 'overrun') and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/'))) inside (pass, place));
+				where lg.role in ('pass', 'inside', 'overrun') and (lg.gate = $1 or lg.gate > $1 || '.' and lg.gate < $1 || '/')))) inside (pass, place));
 end $$;
 
 -- The gate as in GET /v1/gates/{gate}.

@@ -14,7 +14,7 @@ begin
 			where s.ended_at is null and s.role = 'locks' and s.stamped_at > at - interval '5 s'
 				and (w.key = $1 or starts_with(w.key, $1 || '.'))
 		), listed as (
-			select j, j ->> 'since' as since, not exists (select from deploy_gate.lease l where l.id = j ->> 'id')
+			select j, j ->> 'since' as since, (select l.id from deploy_gate.lease l where l.id = j ->> 'id') is null
 				and row_number() over (partition by j ->> 'id', j ->> 'holder' order by j ->> 'since') = 1 as waits
 			from told, jsonb_array_elements(told.v -> 'jobs') j
 			where not told.opens or j ? 'others'
@@ -40,5 +40,5 @@ begin
 				'since_ago_ms', deploy_gate.ms_between(l.created_at, at),
 				'waiting_ms', deploy_gate.ms_between(l.created_at, at)) order by l.number)
 			from deploy_gate.lease l
-			where l.id in (select deploy_gate.in_the_way(array[name], 'ticket'))), '[]'));
+			where l.id = any (array(select deploy_gate.in_the_way(array[name], 'ticket')))), '[]'));
 end $$;

@@ -67,11 +67,11 @@ language plpgsql as $$
 begin
 	return query
 		select l.*
-		from unnest(array(
-			select distinct lg.lease from deploy_gate.lease_gate lg
-			where lg.role = 'window' and (everything or lg.gate = any (touched)))) m
-		join deploy_gate.lease l on l.id = m
-		where l.session = deploy_gate.batch_session() and not l.locked
+		from deploy_gate.lease l
+		where l.id = any (array(
+				select lg.lease from deploy_gate.lease_gate lg
+				where lg.role = 'window' and (everything or lg.gate = any (touched))))
+			and l.session = deploy_gate.batch_session() and not l.locked
 		order by l.fence;
 end $$;
 
@@ -86,13 +86,14 @@ begin
 	if everything then
 		return query
 			(select k, 'x' from unnest(held_x) k
-			except select lg.key, 'x' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease
-				where lg.role = 'window' and l.session = me)
+			except select lg.key, 'x' from deploy_gate.lease_gate lg
+				where lg.role = 'window' and (select l.session from deploy_gate.lease l where l.id = lg.lease) = me)
 			union all
 			(select k, 's' from unnest(held_s) k
-			except select k, 's' from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease,
+			except select k, 's' from deploy_gate.lease_gate lg,
 					unnest(case lg.role when 'pass' then lg.key || lg.ancestor_keys else lg.ancestor_keys end) k
-				where lg.role in ('window', 'pass') and l.session = me);
+				where lg.role in ('window', 'pass')
+					and (select l.session from deploy_gate.lease l where l.id = lg.lease) = me);
 		return;
 	end if;
 	if held_x <> '{}' then

@@ -206,8 +206,8 @@ declare
 begin
 	for w in
 		select l.* from deploy_gate.lease l
-		where l.state = 'draining' and l.id in (
-			select lg.lease from deploy_gate.lease_gate lg where lg.gate = any (path) and lg.role = 'window')
+		where l.state = 'draining' and l.id = any (array(
+			select lg.lease from deploy_gate.lease_gate lg where lg.gate = any (path) and lg.role = 'window'))
 	loop
 		if not deploy_gate.passes_inside(w.gates) then
 			perform deploy_gate.touch(w.gates), deploy_gate.change(w.gates);
@@ -252,7 +252,7 @@ begin
 		perform deploy_gate.end_window(w, 'drain_timeout', null, 'jobs inside did not leave within drain');
 		return true;
 	elsif w.on_drain = 'stop' and w.stop_at is null then
-		update deploy_gate.lease set stop_at = at where id in (select deploy_gate.leases_below(w.gates, 'pass'));
+		update deploy_gate.lease set stop_at = at where id = any (array(select deploy_gate.leases_below(w.gates, 'pass')));
 		update deploy_gate.lease set stop_at = at, drain_until = at + interval '10 s' where id = w.id;
 		perform deploy_gate.change(w.gates);
 		return true;
@@ -270,7 +270,7 @@ declare
 begin
 	for pass in
 		update deploy_gate.lease set overrun = true, locked = true, contested = false, blocked_at = null, external = null
-		where id in (select deploy_gate.leases_below(w.gates, 'pass') limit 500) returning *
+		where id = any (array(select deploy_gate.leases_below(w.gates, 'pass') limit 500)) returning *
 	loop
 		perform deploy_gate.record('overrun', pass, w.reason, w.holder), deploy_gate.leave_locks(pass.gates),
 			deploy_gate.change(pass.gates);
@@ -287,7 +287,7 @@ declare
 begin
 	for pass in
 		update deploy_gate.lease set inside = null, locked = false
-		where inside = w.id and id in (select deploy_gate.leases_below(w.gates, 'inside')) returning *
+		where inside = w.id and id = any (array(select deploy_gate.leases_below(w.gates, 'inside'))) returning *
 	loop
 		update deploy_gate.lease_gate set role = 'pass' where lease = pass.id and role = 'inside';
 		perform deploy_gate.touch(pass.gates);
@@ -305,11 +305,11 @@ declare
 begin
 	for pass in
 		select l.*
-		from unnest(array(
-			select distinct lg.lease from deploy_gate.lease_gate lg
-			where lg.role = 'pass' and (everything or lg.gate = any (touched)))) m
-		join deploy_gate.lease l on l.id = m
-		where l.session = deploy_gate.batch_session() and not l.locked
+		from deploy_gate.lease l
+		where l.id = any (array(
+				select lg.lease from deploy_gate.lease_gate lg
+				where lg.role = 'pass' and (everything or lg.gate = any (touched))))
+			and l.session = deploy_gate.batch_session() and not l.locked
 		order by l.created_at limit 500
 	loop
 		perform deploy_gate.settle_lease(pass, deploy_gate.take_locks(array(

@@ -65,8 +65,8 @@ create or replace function deploy_gate.notice_silent_claimants() returns void
 language plpgsql as $$
 begin
 	update deploy_gate.lease l set unclaimed_at = deploy_gate.batch_now(), claim_session = null, claim_request = null
-	from unnest(array(select distinct lg.lease from deploy_gate.lease_gate lg where lg.role in ('ticket', 'window'))) m
-	where l.id = m and l.ended_at is null and not l.answered and l.unclaimed_at is null
+	where l.id = any (array(select lg.lease from deploy_gate.lease_gate lg where lg.role in ('ticket', 'window')))
+		and l.ended_at is null and not l.answered and l.unclaimed_at is null
 		and not exists (
 			select from deploy_gate.session s
 			where s.number = l.claim_session and s.ended_at is null

@@ -75,9 +75,8 @@ language sql as $$
 		claim_request = case when l.claim_session <> old or process.lives then l.claim_request end
 	from (
 		select own.replica = heir.replica as lives
-		from deploy_gate.session own, deploy_gate.session heir where own.number = old and heir.number = new) process,
-		unnest(array(select distinct lg.lease from deploy_gate.lease_gate lg)) m
-	where l.id = m and (l.session = old or l.claim_session = old);
+		from deploy_gate.session own, deploy_gate.session heir where own.number = old and heir.number = new) process
+	where l.id = any (array(select lg.lease from deploy_gate.lease_gate lg)) and (l.session = old or l.claim_session = old);
 $$;
 
 -- Sessions that are dead have their leases taken over by the judge, which must itself have served for a while: else the

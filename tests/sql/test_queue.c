@@ -266,6 +266,37 @@ static void test_queue__no_gap_where_no_deploy_waits_or_no_job_did(void **state)
 	assert_close("made", &scene->one, "c", "g", "{}");
 }
 
+/* As the server has its session: a plan is made once, and not for what a table holds at the time. */
+static void pin_plans(struct psql *psql)
+{
+	psql_run(psql,
+		"set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;"
+		" set enable_mergejoin = off; set enable_material = off; set enable_bitmapscan = off");
+}
+
+/* PostgreSQL counted the leases while there were three. */
+static void test_tick__looks_at_none_of_what_ended_since_plans_were_made(void **state)
+{
+	struct scene *scene = *state;
+
+	pin_plans(&scene->one.psql);
+	assert_close("made", &scene->one, "a", "g", "{}");
+	assert_close("queued", &scene->one, "b", "g", WAITING);
+	assert_pass("made", &scene->one, "c", "h", "{}");
+	psql_run(&scene->admin, "analyze deploy_gate.lease, deploy_gate.lease_gate");
+	replica_sweep(&scene->one);
+	psql_run(&scene->admin,
+		"insert into deploy_gate.lease (id, digest, kind, state, gates, ttl_ms, created_at, ended_at, ending)"
+		" select md5(i::text), md5(i::text), 'window', 'ended', '{g}', 1, now(), now(), 'opened'"
+		" from generate_series(1, 5000) i");
+	psql_run(&scene->one.psql, "begin");
+	replica_sweep(&scene->one);
+	assert_true(psql_number(&scene->one.psql,
+			    "select coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)"
+			    " from pg_stat_xact_all_tables where relid = 'deploy_gate.lease'::regclass") < 100);
+	psql_run(&scene->one.psql, "commit");
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -284,6 +315,7 @@ int main(void)
 		SCENE_TEST(test_queue__a_set_is_had_whole_or_not_at_all),
 		SCENE_TEST(test_queue__jobs_that_waited_get_a_gap_between_two_windows),
 		SCENE_TEST(test_queue__no_gap_where_no_deploy_waits_or_no_job_did),
+		SCENE_TEST(test_tick__looks_at_none_of_what_ended_since_plans_were_made),
 	};
 
 	return cmocka_run_group_tests(tests, scene_group_setup, scene_group_teardown);
