@@ -1,6 +1,7 @@
 #include "descriptors.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <stdlib.h>
@@ -13,11 +14,26 @@ static int compare(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
+/* Nothing of ours may take the place of a closed stream: what is written there would go into the connection to the service.
+ * The direction is the wrong one on purpose, so that writing fails as it did. The command finds the stream closed. */
+static void fill_streams(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 void descriptors_note(struct descriptors *descriptors)
 {
-	DIR *directory = opendir("/proc/self/fd");
+	DIR *directory;
 	const struct dirent *entry;
 
+	fill_streams();
+	directory = opendir("/proc/self/fd");
 	descriptors->count = 0;
 	if (!directory)
 		return;

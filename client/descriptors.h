@@ -10,7 +10,8 @@ struct descriptors {
 	unsigned open[DESCRIPTORS_MAX]; /* ascending, from 3 on */
 };
 
-/* Notes what is open now: to be called before anything else is opened. What is beyond the first 64 is not inherited. */
+/* Notes what is open now: to be called before anything else is opened. What is beyond the first 64 is not inherited.
+ * Standard streams that are closed are, for us alone, /dev/null from now on. */
 void descriptors_note(struct descriptors *);
 
 /* In a process about to become a command: marks all others to be closed. Async-signal-safe. */

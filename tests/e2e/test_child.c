@@ -97,6 +97,21 @@ static void test_child__inherits_what_we_inherited_and_nothing_of_ours(void **st
 	}
 }
 
+/* Written to a closed stream, a token must not go into whatever of ours has its number. */
+static void test_child__closed_streams_are_nothing_of_ours(void **state)
+{
+	static const char script[] = "\"$0\" run a -- sh -c '[ -e /proc/$$/fd/1 ] || echo as it was >&2' >&-";
+	const struct world *world = *state;
+	struct run run;
+
+	run_start(world, &run, WORDS("run", "a", "--", "sh", "-c", "\"$0\" check a 2>&1 >&-", world->client));
+	assert_int_equal(run_finish(&run), 70);
+	assert_contains(run.output, "cannot write the output: Bad file descriptor");
+	run_start(world, &run, WORDS("run", "a", "--", "sh", "-c", script, world->client));
+	assert_int_equal(run_finish(&run), 0);
+	assert_contains(run.output, "as it was");
+}
+
 static void test_child__ctrl_c_reaches_it_once(void **state)
 {
 	struct run run;
@@ -198,6 +213,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_child__every_exit_code_is_handed_on),
 		cmocka_unit_test(test_child__deaths_and_what_cannot_be_run),
 		cmocka_unit_test(test_child__inherits_what_we_inherited_and_nothing_of_ours),
+		cmocka_unit_test(test_child__closed_streams_are_nothing_of_ours),
 		cmocka_unit_test(test_child__ctrl_c_reaches_it_once),
 		cmocka_unit_test(test_child__ctrl_z_stops_us_with_it),
 		cmocka_unit_test(test_child__put_into_the_background_leaves_the_terminal_to_the_shell),
