@@ -256,7 +256,7 @@ static void name_replica(struct config *config)
 	config->name = or_die(strdup(name));
 }
 
-enum outcome config_read(struct config *config, int argc, char **argv, bool *done, struct fault *fault)
+enum outcome config_read(struct config *config, int argc, char **argv, int *code, struct fault *fault)
 {
 	struct reading reading = { .config = config, .fault = fault };
 	enum outcome outcome;
@@ -264,23 +264,29 @@ enum outcome config_read(struct config *config, int argc, char **argv, bool *don
 
 	memset(config, 0, sizeof(*config));
 	argv += argc > 0;
-	*done = answer_questions(argv);
-	if (*done)
+	*code = answer_questions(argv) ? EXIT_ANSWERED : EXIT_USAGE;
+	if (*code == EXIT_ANSWERED)
 		return OUTCOME_OK;
 	outcome = find_file(argv, &path, fault);
+	if (outcome == OUTCOME_OK)
+		*code = EXIT_CONFIGURATION;
 	if (outcome == OUTCOME_OK)
 		outcome = read_defaults(&reading);
 	if (outcome == OUTCOME_OK)
 		outcome = read_file(&reading, path);
 	if (outcome == OUTCOME_OK)
 		outcome = read_environment(&reading);
-	if (outcome == OUTCOME_OK)
+	if (outcome == OUTCOME_OK) {
+		*code = EXIT_USAGE;
 		outcome = read_flags(&reading, argv);
-	if (outcome == OUTCOME_OK)
-		name_replica(config);
-	else
+	}
+	if (outcome != OUTCOME_OK) {
 		config_release(config);
-	return outcome;
+		return outcome;
+	}
+	*code = EXIT_NOT_YET;
+	name_replica(config);
+	return OUTCOME_OK;
 }
 
 void config_reload(struct config *running, struct config *fresh)

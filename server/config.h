@@ -10,6 +10,9 @@
 
 enum { LISTENERS_MAX = 8, HOST_NAMES_MAX = 32 };
 
+/* What to exit with because of the settings; the command line is whoever's who typed it, the rest the machine's. */
+enum { EXIT_NOT_YET = -1, EXIT_ANSWERED = 0, EXIT_USAGE = 64, EXIT_CONFIGURATION = 78 };
+
 struct config {
 	const char *database;			/* conninfo; "" for libpq's own environment */
 	const char *listen[LISTENERS_MAX];	/* "127.0.0.1:7433", "[::1]:0", "unix:/path" */
@@ -27,10 +30,10 @@ struct config {
 	bool check_only;			/* --check-config */
 };
 
-/* Reads defaults, file, environment and flags, in growing strength. Exits are the caller's: OK, or BAD_REQUEST with a sentence
- * that names the setting, where it was set, and what is allowed; help and version set *done after printing. After anything
- * but OK there is nothing to release. */
-MUST_CHECK enum outcome config_read(struct config *, int argc, char **argv, bool *done, struct fault *);
+/* Reads defaults, file, environment and flags, in growing strength: OK, or BAD_REQUEST with a sentence that names the setting,
+ * where it was set, and what is allowed. *code is what to exit with: ANSWERED after --help and --version, NOT_YET where all is
+ * well. Unless it is that there is nothing to release. */
+MUST_CHECK enum outcome config_read(struct config *, int argc, char **argv, int *code, struct fault *);
 
 /* Moves from fresh into running what may change while the server runs (--help marks it); fresh is released. */
 void config_reload(struct config *running, struct config *fresh);

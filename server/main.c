@@ -16,7 +16,7 @@
 #include "http/daemon.h"
 #include "pg/migrate.h"
 
-enum { EXIT_USAGE = 64, EXIT_NO_DATABASE = 69, EXIT_CONFIGURATION = 78, READY_MS = 50 };
+enum { EXIT_NO_DATABASE = 69, READY_MS = 50 };
 
 struct server {
 	int argc;
@@ -112,10 +112,10 @@ static void on_hangup(uv_signal_t *signal, int number)
 	struct server *s = signal->data;
 	struct config fresh;
 	struct fault fault;
-	bool done = false;
+	int code;
 
 	(void)number;
-	if (config_read(&fresh, s->argc, s->argv, &done, &fault) != OUTCOME_OK) {
+	if (config_read(&fresh, s->argc, s->argv, &code, &fault) != OUTCOME_OK) {
 		log_write(&s->log, LOG_ERROR, "reload_refused", "why", fault.detail, NULL);
 		return;
 	}
@@ -183,16 +183,14 @@ int main(int argc, char **argv)
 	struct server s = { .argc = argc, .argv = argv };
 	struct fault fault;
 	enum outcome outcome;
-	bool done = false;
 	int code;
 
 	keep_standard_descriptors();
 	sigaction(SIGPIPE, &(struct sigaction){ .sa_handler = SIG_IGN }, NULL);
-	outcome = config_read(&s.config, argc, argv, &done, &fault);
-	if (done)
-		return EXIT_SUCCESS;
-	if (outcome != OUTCOME_OK)
-		return complain(&fault, EXIT_USAGE);
+	if (config_read(&s.config, argc, argv, &code, &fault) != OUTCOME_OK)
+		return complain(&fault, code);
+	if (code == EXIT_ANSWERED)
+		return code;
 	log_apply(&s.log, &s.config);
 	outcome = (s.config.check_only ? migrate_check : migrate)(
 		s.config.database, s.config.start_timeout_ms, &s.log, &fault);

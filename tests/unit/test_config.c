@@ -11,16 +11,22 @@
 enum { ARGUMENTS_MAX = 8 };
 
 /* Reads the settings with these flags, by a list that ends in NULL. */
-static enum outcome read_with(struct config *config, char **flags, struct fault *fault)
+static enum outcome read_for_code(struct config *config, char **flags, int *code, struct fault *fault)
 {
 	char *argv[ARGUMENTS_MAX + 2] = { (char *)"deploy-gated" };
 	int argc = 1;
-	bool done;
 
 	for (; *flags; flags++)
 		argv[argc++] = *flags;
 	*fault = (struct fault){ 0 };
-	return config_read(config, argc, argv, &done, fault);
+	return config_read(config, argc, argv, code, fault);
+}
+
+static enum outcome read_with(struct config *config, char **flags, struct fault *fault)
+{
+	int code;
+
+	return read_for_code(config, flags, &code, fault);
 }
 
 #define READ(config, fault, ...) read_with(config, (char *[]){ __VA_ARGS__ __VA_OPT__(, ) NULL }, fault)
@@ -182,6 +188,36 @@ static void test_config__mistakes_in_the_environment_name_the_variable(void **st
 	unsetenv("DEPLOY_GATED_HOST_NAME");
 }
 
+static int code_of(char **flags)
+{
+	struct config config;
+	struct fault fault;
+	int code = -2;
+
+	if (read_for_code(&config, flags, &code, &fault) == OUTCOME_OK)
+		config_release(&config);
+	return code;
+}
+
+#define CODE(...) code_of((char *[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+static void test_config__mistakes_are_64_on_the_command_line_and_78_elsewhere(void **state)
+{
+	char path[32];
+
+	(void)state;
+	write_file(path, "listn = 127.0.0.1:0\n");
+	assert_int_equal(CODE("--max-wait", "1m"), EXIT_NOT_YET);
+	assert_int_equal(CODE("--max-wait", "9"), 64);
+	assert_int_equal(CODE("--listn", "127.0.0.1:0"), 64);
+	assert_int_equal(CODE("--config", path), 78);
+	assert_int_equal(CODE("--config", "/nonexistent"), 78);
+	setenv("DEPLOY_GATED_MAX_WAIT", "9", 1);
+	assert_int_equal(CODE(), 78);
+	unsetenv("DEPLOY_GATED_MAX_WAIT");
+	unlink(path);
+}
+
 static void test_config__variables_of_container_platforms_are_let_be(void **state)
 {
 	struct config config;
@@ -248,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_config__mistakes_on_the_command_line),
 		cmocka_unit_test(test_config__mistakes_in_the_file_name_the_line),
 		cmocka_unit_test(test_config__mistakes_in_the_environment_name_the_variable),
+		cmocka_unit_test(test_config__mistakes_are_64_on_the_command_line_and_78_elsewhere),
 		cmocka_unit_test(test_config__variables_of_container_platforms_are_let_be),
 		cmocka_unit_test(test_config__the_value_of_database_is_never_repeated),
 		cmocka_unit_test(test_config__reload_takes_only_what_is_marked),
