@@ -125,11 +125,16 @@ static void say_jobs(const cJSON *gate)
 	list("inside:", client_first(passes, "oldest"), json_number(passes, "count", 0), put_job);
 }
 
-/* Jobs, and the sessions that the gate's deploy waits for as for jobs. */
+/* Jobs, and the sessions that the gate's deploy waits for as for jobs; one that has not got its lock yet is not inside. */
 static void say_inside(const cJSON *gate)
 {
+	const cJSON *granted = cJSON_GetObjectItemCaseSensitive(client_first(gate, "external"), "granted");
+
 	say_jobs(gate);
-	say_sessions(json_number(gate, "passes.count", 0) ? "" : "inside:", gate);
+	if (cJSON_IsFalse(granted))
+		say_sessions("in line:", gate);
+	else
+		say_sessions(json_number(gate, "passes.count", 0) ? "" : "inside:", gate);
 }
 
 static void say_waiting(const cJSON *gate)

@@ -179,6 +179,29 @@ static void test_explain__a_gate_that_opens_soon(void **state)
 	PLAY(steps);
 }
 
+static void test_explain__a_session_that_waits_for_the_lock_is_in_line(void **state)
+{
+	static const struct step close[] = { { { "-q", "close", "e.line" }, 0, { NULL } } };
+	static const struct step explained[] = {
+		{ { "explain", "e.line" }, 0,
+			{ "in line:  SQL session ", ", which waits for the lock\n", "!inside:" } },
+	};
+	static const struct step open[] = { { { "-q", "open", "e.line" }, 0, { NULL } } };
+	const struct world *world = *state;
+	struct psql admin, session;
+
+	PLAY(close);
+	psql_open(&session, &world->db, NULL);
+	psql_send(&session, "select pg_advisory_lock(deploy_gate.key('e.line'))");
+	psql_open(&admin, &world->db, NULL);
+	psql_until(&admin, "select exists (select from pg_locks where locktype = 'advisory' and not granted)");
+	PLAY(explained);
+	PLAY(open);
+	psql_finish(&session);
+	psql_close(&session);
+	psql_close(&admin);
+}
+
 static void test_explain__a_drain_names_who_is_inside(void **state)
 {
 	static const struct step explained[] = {
@@ -359,6 +382,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_explain__a_deploy_opens_what_it_closed),
 		cmocka_unit_test(test_explain__a_deploy_that_is_not_heard_of),
 		cmocka_unit_test(test_explain__a_gate_that_opens_soon),
+		cmocka_unit_test(test_explain__a_session_that_waits_for_the_lock_is_in_line),
 		cmocka_unit_test(test_explain__a_drain_names_who_is_inside),
 		cmocka_unit_test(test_explain__a_plain_sql_session),
 		cmocka_unit_test(test_explain__a_plain_sql_deploy_below),
