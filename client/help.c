@@ -67,8 +67,8 @@ static void print_exits(void)
 void help_print(const struct command *command)
 {
 	if (command) {
-		printf("Usage: deploy-gate %s [OPTIONS] %s\n\n%s: %s.\n", command->name, command->arguments,
-			command->name, command->summary);
+		printf("Usage: deploy-gate %s [OPTIONS]%s%s\n\n%s: %s.\n", command->name,
+			*command->arguments ? " " : "", command->arguments, command->name, command->summary);
 		if (command->notes)
 			printf("%s", command->notes);
 		print_options("Options:", &command->options);
