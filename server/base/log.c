@@ -1,5 +1,6 @@
 #include "base/log.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,10 +73,18 @@ static bool line_add_quoted(struct line *line, const char *value)
 	return fits && line_add_text(line, "\"");
 }
 
+static bool is_plain_char(char c)
+{
+	return isalnum((unsigned char)c) || (c && strchr("_-.:/,+@?&%", c));
+}
+
+/* By hand instead of strspn, which sets up a table at each call. */
 static bool is_plain(const char *value)
 {
-	size_t length = strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.:/,+@?&%");
+	size_t length = 0;
 
+	while (is_plain_char(value[length]))
+		length++;
 	return length > 0 && length < VALUE_MAX_BYTES && value[length] == '\0';
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/die.h"
+#include "pg/literal.h"
 
 void account_init(struct account *a)
 {
@@ -51,19 +52,14 @@ void account_remove(struct account *a, int64_t key, char mode)
 
 char *account_literal(const struct account *a, char mode)
 {
-	char *text = NULL;
-	const char *comma = "";
-	size_t size;
-	FILE *out = or_die(open_memstream(&text, &size));
+	struct literal literal = { 0 };
+	char digits[24];
 
-	fputc('{', out);
 	for (size_t i = 0; i < a->count; i++) {
 		if (a->locks[i].mode != mode)
 			continue;
-		fprintf(out, "%s%" PRId64, comma, a->locks[i].key);
-		comma = ",";
+		literal_next(&literal);
+		literal_add(&literal, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRId64, a->locks[i].key));
 	}
-	fputc('}', out);
-	fclose(out);
-	return or_die(text);
+	return literal_end(&literal);
 }

@@ -92,29 +92,6 @@ void sights_want(struct sights *s, const char *name, bool details)
 
 /* Asking. Names need no escape. */
 
-static void literal_add(struct literal *literal, const char *bytes, size_t size)
-{
-	if (literal->length + size > literal->room) {
-		literal->room = 2 * literal->room + size;
-		literal->text = or_die(realloc(literal->text, literal->room));
-	}
-	memcpy(literal->text + literal->length, bytes, size);
-	literal->length += size;
-}
-
-/* Puts what stands before the next element. */
-static void literal_next(struct literal *literal)
-{
-	literal_add(literal, literal->length ? "," : "{", 1);
-}
-
-static const char *literal_end(struct literal *literal)
-{
-	literal_add(literal, "}", sizeof("}"));
-	literal->length = 0;
-	return literal->text;
-}
-
 /* Root first: "a,a.b,a.b.c". */
 static void add_path_of(struct literal *literal, const char *name)
 {

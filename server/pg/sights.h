@@ -6,15 +6,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "pg/literal.h"
+
 struct sight;
 
 enum { SIGHTS_MAX = 500 };
-
-/* Array literals for a query, grown to what was needed so far. */
-struct literal {
-	char *text;
-	size_t length, room;
-};
 
 struct sights {
 	struct seen_gate *gates[SIGHTS_MAX];	/* in the order wanted, behind their ancestors */
