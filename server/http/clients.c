@@ -26,6 +26,8 @@ struct client *clients_add(struct clients *clients, const struct listener *liste
 		return NULL;
 	client->listener = listener;
 	client->fd = fd;
+	client->waiting = NULL;
+	client->watched = false;
 	client_enter(client, CLIENT_HEADER, now_ms);
 	TAILQ_INSERT_TAIL(&clients->list, client, entry);
 	clients->count++;

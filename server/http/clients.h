@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 struct listener;
+struct request;
 
 enum client_phase {
 	CLIENT_HEADER,			/* has begun a request, or could since it connected */
@@ -23,6 +24,8 @@ struct client {
 	int fd;					/* libmicrohttpd's */
 	enum client_phase phase;
 	uint64_t since_ms;			/* when the phase began, by the loop's clock */
+	struct request *waiting;		/* that is to know when it hangs up, or NULL */
+	bool watched;				/* known to the watch */
 };
 
 TAILQ_HEAD(client_list, client);

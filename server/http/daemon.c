@@ -182,6 +182,12 @@ static void on_readable(uv_poll_t *poll, int status, int events)
 	http->desk.resumed = true;
 }
 
+static void on_hang_up(struct client *client)
+{
+	if (client->waiting)
+		request_hang_up(client->waiting);
+}
+
 static void look_for_memory(struct desk *desk)
 {
 	bool was_short = desk->short_of_memory;
@@ -299,11 +305,12 @@ void http_start(struct http *http)
 	uv_timer_init(loop, &http->sweep);
 	uv_timer_init(loop, &http->drain);
 	http->poll.data = http->check.data = http->prepare.data = http->idle.data = http->leftover.data =
-		http->sweep.data = http->drain.data = http;
+		http->sweep.data = http->drain.data = http->desk.watch.poll.data = http;
 	uv_poll_start(&http->poll, UV_READABLE, on_readable);
 	uv_check_start(&http->check, on_check);
 	uv_prepare_start(&http->prepare, on_prepare);
 	uv_timer_start(&http->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+	watch_start(&http->desk.watch, loop, on_hang_up);
 	for (unsigned i = 0; i < http->listener_count; i++)
 		listener_start(&http->listeners[i], loop);
 }
@@ -348,6 +355,7 @@ static void finish(struct http *http)
 	uv_close((uv_handle_t *)&http->leftover, on_closed);
 	uv_close((uv_handle_t *)&http->sweep, on_closed);
 	uv_close((uv_handle_t *)&http->drain, on_closed);
+	watch_close(&http->desk.watch, on_closed);
 }
 
 static void on_drain(uv_timer_t *timer)
@@ -366,7 +374,7 @@ void http_stop(struct http *http, void (*stopped)(void *), void *context)
 	http->desk.leaving = true;
 	http->stopped = stopped;
 	http->stopped_context = context;
-	http->open_handles = http->listener_count + 7;
+	http->open_handles = http->listener_count + 8;
 	for (unsigned i = 0; i < http->listener_count; i++)
 		listener_close(&http->listeners[i], on_listener_closed);
 	http->drain_from_ms = now_ms + DRAIN_LEAST_MS;

@@ -13,7 +13,6 @@
 #include "http/reply.h"
 #include "http/route.h"
 #include "http/stream.h"
-#include "http/watch.h"
 
 enum { BODY_MAX = 64 * 1024, BODY_CUT = 1024 * 1024, LINGERING_MAX = 256 };
 
@@ -93,11 +92,6 @@ bool request_take_body(struct request *request, const char *bytes, size_t size)
 	return true;
 }
 
-static void on_hang_up(void *context)
-{
-	request_hang_up(context);
-}
-
 /* Hands the connection of a request that is with the keeper back to libmicrohttpd. */
 static void resume(struct request *request)
 {
@@ -134,14 +128,15 @@ static void request_move(struct request *request, enum place place)
 		client_enter(request->client, CLIENT_BUSY, uv_now(desk->loop));
 		LIST_INSERT_HEAD(&desk->with_keeper, request, entry);
 		desk->waiting += request->waits;
-		if (request->waits)
-			request->watch = watch_new(desk->loop, request->client->fd, on_hang_up, request);
+		if (request->waits) {
+			request->client->waiting = request;
+			watch_client(&desk->watch, request->client);
+		}
 	} else if (place == PLACE_STREAM) {
 		resume(request);
 	} else if (from == PLACE_KEEPER || from == PLACE_STREAM) {
 		desk->waiting -= request->waits;
-		watch_free(request->watch);
-		request->watch = NULL;
+		request->client->waiting = NULL;
 		LIST_REMOVE(request, entry);
 		if (from == PLACE_KEEPER)
 			resume(request);

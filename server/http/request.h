@@ -16,6 +16,7 @@
 #include "gate/keeper.h"
 #include "http/headers.h"
 #include "http/params.h"
+#include "http/watch.h"
 
 struct MHD_Connection;
 struct MHD_Response;
@@ -36,6 +37,7 @@ struct desk {
 	const struct log *log;
 	struct keeper *keeper;
 	struct request_list with_keeper;
+	struct watch watch;			/* of the clients of those that wait long */
 	unsigned count;			/* requests there are */
 	unsigned waiting, waiting_max;	/* those that wait long, and how many may */
 	uint64_t next_number;		/* of a request */
@@ -81,7 +83,6 @@ struct request {
 	char *allow;				/* methods there are, where this one is none; or NULL */
 	char *token;				/* to be told with the lease, or NULL */
 	char *inside;				/* digest of the token that it acts under, or NULL */
-	struct watch *watch;			/* for its client's hang-up */
 	struct stream *stream;			/* the reply, where that goes on; else NULL */
 	uint64_t number, began_ns;
 	int status;				/* of the response */

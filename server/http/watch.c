@@ -1,43 +1,47 @@
 #include "http/watch.h"
 
-#include <stdlib.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
-struct watch {
-	uv_poll_t poll;
-	void (*hung_up)(void *);
-	void *context;
-};
+#include "base/container.h"
+#include "base/die.h"
+#include "http/clients.h"
 
-static void on_event(uv_poll_t *poll, int status, int events)
+enum { EVENTS_AT_ONCE = 64 };
+
+/* What is left over is told at once: the descriptor stays readable. */
+static void on_events(uv_poll_t *poll, int status, int readable)
 {
-	struct watch *watch = poll->data;
+	struct watch *watch = container_of(poll, struct watch, poll);
+	struct epoll_event events[EVENTS_AT_ONCE];
+	int count = epoll_wait(watch->epoll, events, EVENTS_AT_ONCE, 0);
 
-	if (status < 0 || (events & UV_DISCONNECT))
-		watch->hung_up(watch->context);
+	(void)status;
+	(void)readable;
+	for (int i = 0; i < count; i++)
+		watch->hung_up(events[i].data.ptr);
 }
 
-struct watch *watch_new(uv_loop_t *loop, int fd, void (*hung_up)(void *), void *context)
+void watch_start(struct watch *watch, uv_loop_t *loop, void (*hung_up)(struct client *))
 {
-	struct watch *watch = malloc(sizeof(*watch));
-
-	if (!watch || uv_poll_init(loop, &watch->poll, fd) != 0) {
-		free(watch);
-		return NULL;
-	}
 	watch->hung_up = hung_up;
-	watch->context = context;
-	watch->poll.data = watch;
-	uv_poll_start(&watch->poll, UV_DISCONNECT, on_event);
-	return watch;
+	watch->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (watch->epoll < 0)
+		die("there is no descriptor to watch clients with");
+	uv_poll_init(loop, &watch->poll, watch->epoll);
+	uv_poll_start(&watch->poll, UV_READABLE, on_events);
 }
 
-static void on_closed(uv_handle_t *handle)
+void watch_client(struct watch *watch, struct client *client)
 {
-	free(handle->data);
+	struct epoll_event event = { .events = EPOLLRDHUP | EPOLLONESHOT, .data.ptr = client };
+
+	if (epoll_ctl(watch->epoll, client->watched ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, client->fd, &event) == 0)
+		client->watched = true;
 }
 
-void watch_free(struct watch *watch)
+void watch_close(struct watch *watch, uv_close_cb closed)
 {
-	if (watch)
-		uv_close((uv_handle_t *)&watch->poll, on_closed);
+	uv_close((uv_handle_t *)&watch->poll, closed);
+	close(watch->epoll);
 }

@@ -1,14 +1,26 @@
-/* watch: whether a client hangs up while its connection is suspended, when libmicrohttpd does not look. */
+/* watch: which clients hang up while their connections are suspended, when libmicrohttpd does not look. One descriptor for all of
+ * them: a handle of the loop for each would cost six system calls a request. */
 #ifndef HTTP_WATCH_H
 #define HTTP_WATCH_H
 
 #include <uv.h>
 
-/* Watches the socket until watch_free, which must come before the connection is resumed. hung_up() may free the watch.
- * NULL if there is no memory: then nobody watches. */
-struct watch *watch_new(uv_loop_t *, int fd, void (*hung_up)(void *), void *context);
+struct client;
 
-/* NULL is nothing to free. */
-void watch_free(struct watch *);
+struct watch {
+	uv_poll_t poll;			/* its data is the owner's */
+	int epoll;
+	void (*hung_up)(struct client *);
+};
+
+/* hung_up() runs from the loop. */
+void watch_start(struct watch *, uv_loop_t *, void (*hung_up)(struct client *));
+
+/* hung_up() runs once when this client hangs up, or if it did already; whether anybody still waits then is not looked at. Its
+ * connection is forgotten as it is closed. Where there is no memory, nobody watches. */
+void watch_client(struct watch *, struct client *);
+
+/* The handle is the loop's until closed() runs. */
+void watch_close(struct watch *, uv_close_cb closed);
 
 #endif

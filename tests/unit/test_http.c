@@ -172,6 +172,24 @@ static void test_http__a_hang_up_while_waiting_is_seen(void **state)
 	assert_int_equal(next_news(*state), 'h');
 }
 
+/* One who waited before on its connection sends its last request and the end in one piece, so that the hang-up comes before anybody
+ * waits. */
+static void test_http__a_hang_up_that_came_with_a_later_wait_is_seen(void **state)
+{
+	static const char last[] = GET("/v1/gates/shut/wait");
+	char reply[REPLY_MAX];
+	int fd = dial(*state);
+
+	say(fd, last);
+	assert_int_equal(next_news(*state), 'p');
+	exchange(*state, POST_LAST("/v1/gates/a/open", FORM, "30", "token=" TOKEN), reply);
+	hear(fd, 1, reply);
+	assert_int_equal(send(fd, last, strlen(last), MSG_NOSIGNAL | MSG_MORE), (ssize_t)strlen(last));
+	close(fd);
+	assert_int_equal(next_news(*state), 'p');
+	assert_int_equal(next_news(*state), 'h');
+}
+
 static void test_http__a_check_whose_client_is_gone_is_forgotten(void **state)
 {
 	struct linger reset = { .l_onoff = 1 };
@@ -274,6 +292,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_http__head_is_get_without_the_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__a_wait_is_answered_when_the_gate_opens, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__a_hang_up_while_waiting_is_seen, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_http__a_hang_up_that_came_with_a_later_wait_is_seen, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			test_http__a_check_whose_client_is_gone_is_forgotten, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__others_are_served_while_a_check_is_slow, set_up, tear_down),
