@@ -308,7 +308,8 @@ void looking_begin(
 	struct looking *l, struct keeper *k, struct call *call, struct gates *gates, const struct wait_terms *terms)
 {
 	l->gates = gates;
-	snprintf(l->inside, sizeof(l->inside), "%.*s", LEASE_ID_LEN, terms->inside ? terms->inside : "");
+	if (terms->inside)
+		snprintf(l->inside, sizeof(l->inside), "%.*s", LEASE_ID_LEN, terms->inside);
 	l->look.gates = gates;
 	l->look.seen = seen;
 	l->was_up = keeper_reads(k);
