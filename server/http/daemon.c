@@ -21,7 +21,7 @@
 enum {
 	SWEEP_MS = 1000,
 	LEFTOVER_MS = 2,
-	ROUNDS_AT_ONCE = 3,
+	ROUNDS_AT_ONCE = 10,
 	DRAIN_STEP_MS = 5,
 	DRAIN_LEAST_MS = 50,		/* for those who were just accepted to be read */
 	DRAIN_MS = 2000,
@@ -144,15 +144,19 @@ static void look_for_more(struct http *http)
 		http->desk.resumed = true;
 }
 
-/* Lets libmicrohttpd do what there is to do; what it is told in one round, such as a reply, it does in the next. */
+/* Lets libmicrohttpd do what there is to do; what it is told in one round, such as a reply, it does in the next. Where several
+ * requests come in one round, others are on their way: the more are there, the more go to PostgreSQL together. */
 static void run(struct http *http)
 {
 	if (!http->desk.resumed)
 		return;
 	for (int round = 0; http->desk.resumed && round < ROUNDS_AT_ONCE; round++) {
+		uint64_t several = http->desk.next_number + 2;
+
 		http->desk.resumed = false;
 		MHD_run(http->daemon);
 		look_for_more(http);
+		http->desk.resumed |= http->desk.next_number >= several;
 	}
 	if (http->desk.resumed)
 		uv_idle_start(&http->idle, on_idle);
