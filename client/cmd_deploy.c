@@ -26,11 +26,14 @@ static int64_t worth_ms(const struct client *client, const struct wrap_end *end)
 /* Opens behind the command. If nobody answers the window lapses by itself within its TTL. */
 static int open_again(struct client *client, const struct lease *lease, const struct wrap_end *end)
 {
+	bool held = holds(client, end->code);
 	struct reply reply;
 	int code = end->code;
 
-	switch (lease_end(client, lease, holds(client, end->code), worth_ms(client, end), &reply)) {
+	switch (lease_end(client, lease, held, worth_ms(client, end), &reply)) {
 	case OUTCOME_OK:
+		if (held)
+			lease_say_held(client, lease);
 		break;
 	case OUTCOME_GONE:
 	case OUTCOME_NOT_HOLDER:
@@ -38,8 +41,8 @@ static int open_again(struct client *client, const struct lease *lease, const st
 			code = inside_lost(client, reply.detail);
 		break;
 	default:
-		report_say(&client->report, "the gate could not be opened, and opens when the lease runs out: %s",
-			client->interrupted ? "interrupted" : reply.detail);
+		report_say(&client->report, "the gate could not be %s, and opens when the lease runs out: %s",
+			held ? "held shut" : "opened", client->interrupted ? "interrupted" : reply.detail);
 	}
 	reply_release(&reply);
 	return code;

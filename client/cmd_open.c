@@ -42,12 +42,15 @@ static void forget(const struct client *client, const struct held *held, const s
 static int open_one(struct client *client, const struct held *held, const struct lease *lease)
 {
 	struct reply reply;
-	int code;
+	int code = EXIT_SUCCESS;
 
 	switch (lease_open(client, lease, client->options.failed, &reply)) {
 	case OUTCOME_OK:
 		forget(client, held, lease, reply.body);
-		code = say_opened(client, lease->gates, &reply);
+		if (client->options.failed && !client->options.json)
+			lease_say_held(client, lease);
+		else
+			code = say_opened(client, lease->gates, &reply);
 		break;
 	case OUTCOME_GONE:
 	case OUTCOME_NOT_HOLDER:

@@ -130,6 +130,14 @@ enum outcome lease_end(
 	return reply->outcome;
 }
 
+void lease_say_held(struct client *client, const struct lease *lease)
+{
+	report_say(&client->report,
+		"%s stays shut behind the deploy that failed: the next one takes over, or `deploy-gate open %s --force "
+		"--reason WHY` opens",
+		lease->gates, lease->gates);
+}
+
 enum outcome lease_give_up(struct client *client, const struct lease *lease, bool failed)
 {
 	enum outcome outcome;

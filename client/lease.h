@@ -41,6 +41,9 @@ enum outcome lease_pass(struct client *, const struct lease *, const char *outer
 /* Ends the pass. As client_ask. */
 enum outcome lease_release(struct client *, const struct lease *, struct reply *);
 
+/* Tells that the gates stay shut behind a deploy that failed, and until when. */
+void lease_say_held(struct client *, const struct lease *);
+
 /* Releases the pass, or opens as lease_open does, with a reach of within_ms if that is shorter than --reach. */
 enum outcome lease_end(struct client *, const struct lease *, bool failed, int64_t within_ms, struct reply *);
 

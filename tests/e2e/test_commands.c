@@ -67,6 +67,11 @@ static void test_commands__a_failed_deploy_may_leave_it_crashed(void **state)
 		{ { "check", "c" }, 0, "open\n" },
 		{ { "-q", "deploy", "c", "--", "false" }, 1, NULL },
 		{ { "check", "c" }, 0, "open\n" },
+		{ { "deploy", "c", "--on-failure", "hold", "--", "false" }, 1,
+			"deploy-gate: c stays shut behind the deploy that failed: the next one takes over" },
+		{ { "-q", "close", "c" }, 0, "" },
+		{ { "open", "c", "--failed" }, 0, "`deploy-gate open c --force --reason WHY` opens\n" },
+		{ { "-q", "open", "c", "--force", "--reason", "looked" }, 0, NULL },
 	};
 
 	PLAY(steps);
