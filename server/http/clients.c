@@ -10,6 +10,18 @@ static const uint64_t limits_ms[] = {
 	[CLIENT_BUSY] = UINT64_MAX,
 	[CLIENT_REPLY] = 60000,
 	[CLIENT_IDLE] = 75000,
+	[CLIENT_CUT] = UINT64_MAX,
+};
+
+/* How long it must have been so before it may be cut to make room for others; UINT64_MAX: never. Less would cut those who just
+ * came in a crowd. */
+static const uint64_t spared_ms[] = {
+	[CLIENT_HEADER] = 1000,
+	[CLIENT_BODY] = 1000,
+	[CLIENT_BUSY] = UINT64_MAX,
+	[CLIENT_REPLY] = 1000,
+	[CLIENT_IDLE] = 0,
+	[CLIENT_CUT] = UINT64_MAX,
 };
 
 void clients_init(struct clients *clients)
@@ -28,7 +40,8 @@ struct client *clients_add(struct clients *clients, const struct listener *liste
 	client->fd = fd;
 	client->waiting = NULL;
 	client->watched = false;
-	client_enter(client, CLIENT_HEADER, now_ms);
+	client->phase = CLIENT_HEADER;
+	client->since_ms = now_ms;
 	TAILQ_INSERT_TAIL(&clients->list, client, entry);
 	clients->count++;
 	return client;
@@ -43,6 +56,8 @@ void clients_remove(struct clients *clients, struct client *client)
 
 void client_enter(struct client *client, enum client_phase phase, uint64_t now_ms)
 {
+	if (client->phase == CLIENT_CUT)
+		return;
 	client->phase = phase;
 	client->since_ms = now_ms;
 }
@@ -50,6 +65,7 @@ void client_enter(struct client *client, enum client_phase phase, uint64_t now_m
 static void cut(struct client *client)
 {
 	shutdown(client->fd, SHUT_RDWR);
+	client->phase = CLIENT_CUT;
 }
 
 void clients_sweep(struct clients *clients, uint64_t now_ms)
@@ -61,16 +77,31 @@ void clients_sweep(struct clients *clients, uint64_t now_ms)
 		cut(client);
 }
 
-bool clients_cut_idlest(struct clients *clients)
+/* Whether there is more to say for cutting the one than the other. */
+static bool goes_before(const struct client *one, const struct client *other)
 {
-	struct client *client, *idlest = NULL;
+	if ((one->phase == CLIENT_IDLE) != (other->phase == CLIENT_IDLE))
+		return one->phase == CLIENT_IDLE;
+	return one->since_ms < other->since_ms;
+}
+
+static bool cut_one(struct clients *clients, uint64_t now_ms)
+{
+	struct client *client, *first = NULL;
 
 	TAILQ_FOREACH(client, &clients->list, entry)
-	if (client->phase == CLIENT_IDLE && (!idlest || client->since_ms < idlest->since_ms))
-		idlest = client;
-	if (!idlest)
-		return false;
-	cut(idlest);
-	client_enter(idlest, CLIENT_REPLY, idlest->since_ms);	/* so that it is not chosen again before it is gone */
-	return true;
+	if (now_ms - client->since_ms >= spared_ms[client->phase] && (!first || goes_before(client, first)))
+		first = client;
+	if (first)
+		cut(first);
+	return first != NULL;
+}
+
+bool clients_make_room(struct clients *clients, unsigned most, uint64_t now_ms)
+{
+	unsigned made = 0;
+
+	while (made < most && cut_one(clients, now_ms))
+		made++;
+	return made > 0;
 }

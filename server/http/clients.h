@@ -15,7 +15,8 @@ enum client_phase {
 	CLIENT_BODY,
 	CLIENT_BUSY,			/* waits for us */
 	CLIENT_REPLY,			/* is to take our answer */
-	CLIENT_IDLE			/* between two requests */
+	CLIENT_IDLE,			/* between two requests */
+	CLIENT_CUT			/* was cut, and stays so until it is removed */
 };
 
 struct client {
@@ -47,7 +48,8 @@ void client_enter(struct client *, enum client_phase, uint64_t now_ms);
 /* Cuts those whose time for their phase is over: libmicrohttpd then finds them hung up. */
 void clients_sweep(struct clients *, uint64_t now_ms);
 
-/* Cuts the client that has been idle for longest, to make room; false if none is idle. */
-bool clients_cut_idlest(struct clients *);
+/* Cuts clients, so many at most, to make room: those that have been idle for longest; then those that have been sending a
+ * request, or taking an answer, for longest, and for a while. False if there is none: the others wait for us. */
+bool clients_make_room(struct clients *, unsigned most, uint64_t now_ms);
 
 #endif

@@ -93,10 +93,11 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 	}
 }
 
-/* Where there is no room, whoever only keeps a connection open makes it. */
+/* Where there is no room, whoever only keeps a connection open makes it, or who dawdles. */
 static void make_room(struct http *http)
 {
-	if (!http->stopped && http->clients.count >= http->clients_max && !clients_cut_idlest(&http->clients))
+	if (!http->stopped && http->clients.count >= http->clients_max &&
+		!clients_make_room(&http->clients, 1, uv_now(http->desk.loop)))
 		pause_listeners(http);
 }
 
@@ -115,7 +116,7 @@ static void on_exhausted(struct listener *listener)
 {
 	struct http *http = listener->context;
 
-	if (!http->stopped && !clients_cut_idlest(&http->clients))
+	if (!http->stopped && !clients_make_room(&http->clients, 1, uv_now(http->desk.loop)))
 		pause_listeners(http);
 }
 
@@ -206,6 +207,8 @@ static void on_sweep(uv_timer_t *timer)
 	struct http *http = timer->data;
 
 	clients_sweep(&http->clients, uv_now(http->desk.loop));
+	if (http->paused)
+		clients_make_room(&http->clients, SPARE_CLIENTS, uv_now(http->desk.loop));
 	resume_listeners(http);
 	look_for_memory(&http->desk);
 }

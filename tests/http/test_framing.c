@@ -251,6 +251,36 @@ static void test_framing__slow_senders_are_cut_and_hinder_nobody(void **state)
 	}
 }
 
+enum { CROWD = 48 };
+
+/* Each may dawdle for half a minute where there is room. */
+static void test_framing__a_crowd_of_slow_senders_makes_room_for_others_and_no_waiter_does(void **state)
+{
+	struct stage *stage = *state;
+	struct server small;
+	struct ask *waits;
+	int fds[CROWD];
+	int64_t began_ns;
+
+	server_start(&small, stage->db.conninfo, "small", (const char *const[]){ "--connections", "16", NULL });
+	assert_answer(post(stage, "/v1/gates/frame.crowd/close", "token=" TOKEN("crowd")), 201, NULL);
+	waits = http_begin(&stage->http, &small, "GET /v1/gates/frame.crowd/wait?timeout=50s", NULL);
+	await_jobs(stage, "frame.crowd", 1);
+	began_ns = clock_ns();
+	for (size_t i = 0; i < CROWD; i++) {
+		fds[i] = dial(&small);
+		say(fds[i], "POST /v1/gates/a/close HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nhold");
+	}
+	assert_answer(http_ask(&stage->http, &small, "GET /v1/gates/frame.other/check", NULL), 200, NULL);
+	assert_true(clock_ns() - began_ns < 25000000000);
+	assert_answer(post(stage, "/v1/gates/frame.crowd/open", "token=" TOKEN("crowd")), 200, NULL);
+	http_finish(waits);
+	assert_answer(waits, 200, NULL);
+	for (size_t i = 0; i < CROWD; i++)
+		close(fds[i]);
+	server_release(&small);
+}
+
 /* What a client sent that hangs up without waiting is done all the same, or not at all; the server lives on. */
 static void test_framing__a_client_that_hangs_up_at_once_harms_nobody(void **state)
 {
@@ -283,6 +313,7 @@ int main(void)
 		cmocka_unit_test(test_framing__requests_behind_each_other_are_answered_in_turn),
 		cmocka_unit_test(test_framing__an_address_or_a_header_that_is_too_long_says_so),
 		cmocka_unit_test(test_framing__slow_senders_are_cut_and_hinder_nobody),
+		cmocka_unit_test(test_framing__a_crowd_of_slow_senders_makes_room_for_others_and_no_waiter_does),
 		cmocka_unit_test(test_framing__a_client_that_hangs_up_at_once_harms_nobody),
 	};
 
