@@ -11,7 +11,7 @@ chmod 755 "$scratch"
 # Starts scripts/up in the background, in $PWD/data, and returns when it has told what to try.
 up() {
 	: >out
-	DEPLOY_GATE_UP_DIR=$PWD/data "$root/scripts/up" >out 2>err </dev/null &
+	DEPLOY_GATE_UP_DIR="$PWD/${data-data}" "$root/scripts/up" >out 2>err </dev/null &
 	up=$!
 	trap 'kill $up 2>/dev/null && wait $up || true' EXIT
 	until grep -q 'Three things to try' out; do
@@ -41,6 +41,14 @@ test_up__serves_and_says_what_to_try() {
 	until [ "$(state)" = closed ]; do sleep 0.1; done
 	touch enough
 	until [ "$(state)" = open ]; do sleep 0.1; done
+	down
+}
+
+test_up__goes_where_paths_have_blanks() {
+	data="our data"
+	up
+	sed -n 's/^ *psql "\([^"]*\)".*/\1/p' out >conninfo
+	expect "$(psql -X "$(cat conninfo)" -Atc "SELECT deploy_gate.is_open('production')")" = t
 	down
 }
 
