@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <microhttpd.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
@@ -11,15 +12,16 @@
 static const struct field {
 	const char *name;
 	size_t at;			/* of its member in struct headers */
+	bool again;			/* it may come more than once; the last counts */
 } fields[] = {
-	{ "Host", offsetof(struct headers, host) },
-	{ "Accept", offsetof(struct headers, accept) },
-	{ "Origin", offsetof(struct headers, origin) },
-	{ "Content-Length", offsetof(struct headers, content_length) },
-	{ "Content-Type", offsetof(struct headers, content_type) },
-	{ "Transfer-Encoding", offsetof(struct headers, transfer_encoding) },
-	{ "X-Lease-Token", offsetof(struct headers, lease_token) },
-	{ "X-Request-Id", offsetof(struct headers, request_id) },
+	{ "Host", offsetof(struct headers, host), false },
+	{ "Accept", offsetof(struct headers, accept), true },
+	{ "Origin", offsetof(struct headers, origin), false },
+	{ "Content-Length", offsetof(struct headers, content_length), false },
+	{ "Content-Type", offsetof(struct headers, content_type), false },
+	{ "Transfer-Encoding", offsetof(struct headers, transfer_encoding), false },
+	{ "X-Lease-Token", offsetof(struct headers, lease_token), false },
+	{ "X-Request-Id", offsetof(struct headers, request_id), true },
 };
 
 /* A header in the making. */
@@ -51,7 +53,7 @@ static enum MHD_Result read_field(void *context, enum MHD_ValueKind kind, const 
 
 		if (strcasecmp(name, fields[i].name) != 0)
 			continue;
-		if (*member && member != &reading->headers->accept) {
+		if (*member && !fields[i].again) {
 			reading->outcome =
 				fault_set(reading->fault, OUTCOME_BAD_REQUEST, "%s: given twice", fields[i].name);
 			return MHD_NO;
