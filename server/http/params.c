@@ -163,6 +163,19 @@ enum outcome params_read_form(struct params *params, char *form, struct fault *f
 	return read_pairs(params, form, false, fault);
 }
 
+bool params_ask_for_text(const char *query)
+{
+	static const char asks[] = "format=text";
+	const size_t length = sizeof(asks) - 1;
+
+	for (; query; query = strchr(query, '&')) {
+		query += *query == '&';
+		if (strncmp(query, asks, length) == 0 && (query[length] == '&' || query[length] == '\0'))
+			return true;
+	}
+	return false;
+}
+
 static enum outcome read_member(struct params *params, const cJSON *member, struct fault *fault)
 {
 	const struct param *row = find_row(params, member->string);

@@ -2,6 +2,7 @@
 #ifndef HTTP_PARAMS_H
 #define HTTP_PARAMS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -51,6 +52,9 @@ void params_release(struct params *);
 MUST_CHECK enum outcome params_read_query(struct params *, char *query, struct fault *);
 MUST_CHECK enum outcome params_read_form(struct params *, char *form, struct fault *);
 MUST_CHECK enum outcome params_read_json(struct params *, const char *body, size_t size, struct fault *);
+
+/* Whether a query, as it was sent, asks for text, whatever is wrong with the rest of it; NULL does not. */
+bool params_ask_for_text(const char *query);
 
 /* Takes in one value as if it had been sent under that name. */
 MUST_CHECK enum outcome params_add(struct params *, const char *name, const char *value, struct fault *);

@@ -47,6 +47,7 @@ struct request *request_new(
 	request->query = strchr(request->path, '?');
 	if (request->query)
 		*request->query++ = '\0';
+	request->wants_text = params_ask_for_text(request->query);
 	request->number = desk->next_number++;
 	request->began_ns = uv_hrtime();
 	desk->count++;
@@ -182,7 +183,7 @@ static struct reply_terms terms_of(const struct request *request, const char *id
 		.request_id = id,
 		.allow = request->allow,
 		.close = request->close || request->desk->leaving,
-		.text = reply_prefers_text(request->headers.accept),
+		.text = request->wants_text || reply_prefers_text(request->headers.accept),
 	};
 
 	if (request->params.format)

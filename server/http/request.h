@@ -69,6 +69,7 @@ struct request {
 	bool waits;				/* counts among those that wait long */
 	bool close;				/* the connection is not to be used again */
 	bool body_too_large;
+	bool wants_text;			/* says the query, whatever else it says */
 	bool for_stream_head;			/* asks what the header of a stream would say, and for no stream */
 	const char *method;			/* libmicrohttpd's */
 	char *path, *query;			/* as sent; query points into path's memory, or is NULL */

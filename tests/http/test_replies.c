@@ -34,6 +34,9 @@ static void test_reply__carries_the_id_of_its_request(void **state)
 	assert_string_equal(ask_field(ask, "X-Request-Id"), "Mine-1.2_3");
 	assert_string_equal(
 		ask_field(get_with(stage, "X-Request-Id: again", "GET /v1/nothing"), "X-Request-Id"), "again");
+	assert_string_equal(
+		ask_field(get_with(stage, "X-Request-Id: client\nX-Request-Id: proxy", "GET /healthz"), "X-Request-Id"),
+		"proxy");
 	for (const char *const *field = bad; *field; field++) {
 		const char *made = ask_field(get_with(stage, *field, "GET /healthz"), "X-Request-Id");
 
@@ -89,6 +92,31 @@ static void test_reply__as_text_is_lines_with_the_state_first(void **state)
 	ask = get_with(stage, "Accept: text/plain", "GET /v1/gates/reply.text/check?format=json");
 	assert_string_equal(ask_field(ask, "Content-Type"), "application/problem+json");
 	assert_contains(get_with(stage, "Accept: text/plain", "GET /v1/nothing")->text, "code: not_found\n");
+}
+
+/* However early a request is refused. */
+static void test_reply__as_text_is_what_every_refusal_is_too(void **state)
+{
+	static const struct {
+		const char *fields, *request, *code;
+	} early[] = {
+		{ "Host: evil.example", "GET /v1/gates?format=text", "forbidden" },
+		{ "X-Lease-Token: a\nX-Lease-Token: b", "GET /v1/gates?format=text", "bad_request" },
+		{ "Accept: */*", "GET /v1/nothing?format=text", "not_found" },
+		{ "Accept: */*", "DELETE /v1/gates?limit=1&format=text", "method_not_allowed" },
+		{ "Accept: */*", "GET /v1/gates?limti=1&format=text", "bad_request" },
+		{ "Accept: */*", "GET /v1/gates?token=x&format=text&after=x", "bad_request" },
+	};
+
+	for (size_t i = 0; i < sizeof(early) / sizeof(early[0]); i++) {
+		struct ask *ask = get_with(*state, early[i].fields, early[i].request);
+		char line[40];
+
+		snprintf(line, sizeof(line), "\ncode: %s\n", early[i].code);
+		assert_contains(ask->text, line);
+		assert_contains(ask_field(ask, "Content-Type"), "text/plain");
+	}
+	assert_answer(get(*state, "/v1/nothing?aformat=text&format=texts"), 404, "not_found");
 }
 
 static void test_health__says_that_it_runs_and_is_ready(void **state)
@@ -168,6 +196,7 @@ int main(void)
 		cmocka_unit_test(test_reply__carries_the_id_of_its_request),
 		cmocka_unit_test(test_reply__to_head_is_that_to_get_without_its_body),
 		cmocka_unit_test(test_reply__as_text_is_lines_with_the_state_first),
+		cmocka_unit_test(test_reply__as_text_is_what_every_refusal_is_too),
 		cmocka_unit_test(test_health__says_that_it_runs_and_is_ready),
 		cmocka_unit_test(test_health__is_not_ready_while_it_leaves),
 		cmocka_unit_test(test_log__never_holds_a_token),
