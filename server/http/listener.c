@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -14,12 +15,17 @@ bool listener_is_socket_file(const struct listener *listener)
 	return listener->address.at.ss_family == AF_UNIX;
 }
 
-/* Removes a socket file that its server left behind. One that answers stays, and bind says that the address is in use. */
+/* Removes a socket file that its server left behind. One that answers stays, and bind says that the address is in use; so does
+ * what is no socket, which would refuse the connection likewise. */
 static void remove_stale(const struct address *address)
 {
 	const struct sockaddr_un *local = (const struct sockaddr_un *)&address->at;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct stat file;
+	int fd;
 
+	if (lstat(local->sun_path, &file) < 0 || !S_ISSOCK(file.st_mode))
+		return;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return;
 	if (connect(fd, (const struct sockaddr *)&address->at, address->size) < 0 && errno == ECONNREFUSED)

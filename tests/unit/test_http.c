@@ -2,6 +2,8 @@
  * end. */
 #include "http_server.h"
 
+#include "http/listener.h"
+
 #define HOST "Host: localhost\r\n"
 #define CLOSE "Connection: close\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\n" HOST "\r\n"
@@ -283,6 +285,27 @@ static void test_http__who_is_never_answered_does_not_hold_up_the_end(void **sta
 	close(silent);
 }
 
+/* A socket file is taken over from a server that died. What is no socket is a path mistyped, and costs no file. */
+static void test_listener__replaces_a_socket_file_and_no_other(void **state)
+{
+	char text[64] = "unix:/tmp/test-listener.XXXXXX", *path = text + strlen("unix:");
+	struct listener listener;
+	struct fault fault;
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(listener_open(&listener, text, &fault), OUTCOME_UNAVAILABLE);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(listener_open(&listener, text, &fault), OUTCOME_OK);
+	close(listener.fd);
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(listener_open(&listener, text, &fault), OUTCOME_OK);
+	listener_close(&listener, NULL);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +323,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_http__waits_leave_room_for_others, set_up_small, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__idle_connections_make_room, set_up_small, tear_down),
 		cmocka_unit_test(test_http__who_waits_is_answered_at_the_end),
+		cmocka_unit_test(test_listener__replaces_a_socket_file_and_no_other),
 		cmocka_unit_test(test_http__who_is_never_answered_does_not_hold_up_the_end),
 	};
 
