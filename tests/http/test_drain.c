@@ -135,6 +135,7 @@ static void test_drain__stop_tells_them_first(void **state)
 	psql_until(&stage->admin,
 		"select count(*) = 2 from deploy_gate.lease where gates = '{drain.stop}' and stop_at is not null");
 	assert_int_equal(strlen(ask_text(look_up(stage, inside), "stop_at")), strlen("2024-05-31T14:30:00.000Z"));
+	assert_true(ask_number(look_up(stage, inside), "stop_ago_ms") >= 0);
 	assert_false(http_done(close));
 	let_come(stage, "drain.stop", "drain_until");
 	http_finish(close);
