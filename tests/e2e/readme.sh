@@ -94,6 +94,36 @@ test_readme__preamble() {
 	grep -qx 'sends invoices' out
 }
 
+test_readme__by_hand() {
+	begin
+	program by-hand
+	sh ./by-hand >out
+	grep -q '^production *closed .*  new disks  ' out
+	gate_says production 'state: open'
+}
+
+# Each request of the table is one that the service knows: it minds the parameter, and neither the path nor the method.
+test_readme__requests() {
+	# shellcheck disable=SC2016 # for awk
+	awk -F '[|]' '/^\| request/ { inside = 1; next } inside && !/^\|/ { exit } inside { print $2 }' "$root/README.md" |
+		tr -d '`' | tr ',' '\n' | grep / >requests
+	expect "$(wc -l <requests)" -ge 17
+	while read -r request; do
+		path=$(echo "${request##* }" | sed 's/{gates\{0,1\}}/readme/; s/{id}/0123456789abcdef0123456789abcdef/')
+		for method in ${request% *}; do
+			expect "$method $path $(curl -s -o /dev/null -w '%{http_code}' -X "$method" "$url$path?nonsense=1")" = \
+				"$method $path 400"
+		done
+	done <requests
+}
+
+test_readme__exit_codes() {
+	sed -n 's/^| \([0-9]\{1,3\}\)\(, [0-9]*\)* | .*/\1/p' "$root/README.md" >told
+	"$client" --help | sed -n '/^Exit codes/,$s/^ *\([0-9]\{1,3\}\)  .*/\1/p' | grep -vx 70 >known
+	expect -s told
+	cmp told known
+}
+
 # The script is killed, and what it runs goes on.
 test_readme__while_pid() {
 	begin
