@@ -34,6 +34,7 @@ module DeployGate
       return say("a dry run: #{gates} stays as it is") if dry_run?
 
       in_words do
+        check_names
         return if inside_another?
 
         @window = Window.new(gates, options, reason)
@@ -50,7 +51,7 @@ module DeployGate
       return unless @window
 
       intact = @window.open(failed)
-      @told_before.each { |name, value| ENV[name] = value }
+      @told_before&.each { |name, value| ENV[name] = value }
       @window = nil
       exit(EXITS["gone"]) unless intact
     end
@@ -63,6 +64,7 @@ module DeployGate
 
     def status
       in_words do
+        check_names
         gates.split(",").each do |gate|
           reply = Service.new(options).ask("Get", "/v1/gates/#{gate}", reach: 5)
           raise Refused.new(reply.detail, reply.code) unless reply.ok?
@@ -127,13 +129,19 @@ module DeployGate
     def described(gate)
       window = gate["window"] || {}
       by = gate["closed_by"] unless gate["closed_by"] == gate["name"]
-      left = window["expires_in_ms"]
+      left = window["expires_in_ms"] unless window["ended_at"]
       [by && " through #{by}", window["holder"] && " by #{window['holder']}",
        window["reason"] && ": #{window['reason']}", left && ", for another #{left / 1000} s unless renewed"].join
     end
 
     def gates
-      Array(fetch(:deploy_gate, fetch(:stage)) || []).join(",").delete(" ")
+      Array(fetch(:deploy_gate, fetch(:stage)) || []).join(",").split(",").map(&:strip).join(",")
+    end
+
+    # A name mistyped must not become another gate's.
+    def check_names
+      bad = gates.split(",", -1).find { |gate| gate !~ /\A[\w.-]+\z/ }
+      raise Refused.new("deploy_gate: \"#{bad}\" is not the name of a gate", "configuration") if bad
     end
 
     def options

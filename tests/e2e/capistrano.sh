@@ -245,6 +245,8 @@ test_capistrano__a_failure_may_hold_the_gate_until_the_rollback() {
 	begin_without_server
 	! E2E_OPTIONS=on_failure=hold E2E_ACTS=published:raise deploy || exit 1
 	expect_gate crashed
+	deploy deploy_gate:status
+	expect_in_log 'production is crashed by [^,]*$'
 	deploy deploy:rollback
 	expect_gate open
 }
@@ -258,6 +260,7 @@ test_capistrano__a_held_gate_stops_the_deploy_and_stays_held() {
 	expect $status -eq 75
 	expect_in_log 'ann@desk'
 	expect_in_log 'a migration by hand'
+	expect_failure grep 'Error)' out
 	expect "$(cat journal)" = ""
 	expect ! -e target
 	expect "$(lease_of "$theirs")" = "$before"
@@ -443,6 +446,10 @@ test_capistrano__no_service_no_deploy() {
 	status=0
 	E2E_OPTIONS="url=ftp://gate" deploy || status=$?
 	expect $status -eq 78
+	status=0
+	E2E_GATE="pro duction" deploy || status=$?
+	expect $status -eq 78
+	expect_in_log '"pro duction" is not the name of a gate'
 	expect "$(cat journal)" = ""
 }
 

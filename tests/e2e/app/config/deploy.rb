@@ -16,6 +16,8 @@ set :ssh_options, {
 # E2E_OPTIONS="ttl=3s on_failure=hold"
 set(:deploy_gate_options, ENV.fetch("E2E_OPTIONS", "").split.map { |option| option.split("=", 2) }.to_h)
 
+set(:deploy_gate, ENV["E2E_GATE"]) if ENV["E2E_GATE"]
+
 # One line of the journal, with the time that jobs write too.
 def note(what)
   File.write("journal", "#{File.read('/proc/uptime').split.first} #{what}\n", mode: "a")
