@@ -32,14 +32,12 @@ void clients_init(struct clients *clients)
 
 struct client *clients_add(struct clients *clients, const struct listener *listener, int fd, uint64_t now_ms)
 {
-	struct client *client = malloc(sizeof(*client));
+	struct client *client = calloc(1, sizeof(*client));
 
 	if (!client)
 		return NULL;
 	client->listener = listener;
 	client->fd = fd;
-	client->waiting = NULL;
-	client->watched = false;
 	client->phase = CLIENT_HEADER;
 	client->since_ms = now_ms;
 	TAILQ_INSERT_TAIL(&clients->list, client, entry);
@@ -51,6 +49,7 @@ void clients_remove(struct clients *clients, struct client *client)
 {
 	TAILQ_REMOVE(&clients->list, client, entry);
 	clients->count--;
+	reply_forget(&client->kept);
 	free(client);
 }
 

@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "http/reply.h"
+
 struct listener;
 struct request;
 
@@ -27,6 +29,7 @@ struct client {
 	uint64_t since_ms;			/* when the phase began, by the loop's clock */
 	struct request *waiting;		/* that is to know when it hangs up, or NULL */
 	bool watched;				/* known to the watch */
+	struct reply_kept kept;
 };
 
 TAILQ_HEAD(client_list, client);

@@ -31,17 +31,15 @@ void *exchange_begin(void *context, const char *target, struct MHD_Connection *c
 
 static enum MHD_Result send_reply(struct request *request)
 {
-	struct MHD_Response *response = request->response;
 	enum MHD_Result result;
 
-	if (!response)
+	if (!request->response)
 		return MHD_NO;
-	request->response = NULL;
 	client_enter(request->client, request->place == PLACE_STREAM ? CLIENT_BUSY : CLIENT_REPLY,
 		uv_now(request->desk->loop));
 	request->desk->resumed = true;
-	result = MHD_queue_response(request->connection, (unsigned)request->status, response);
-	MHD_destroy_response(response);
+	result = MHD_queue_response(request->connection, (unsigned)request->status, request->response);
+	request_drop_response(request);
 	return result;
 }
 

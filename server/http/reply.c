@@ -12,6 +12,8 @@
 
 enum { STREAM_BYTES = 1024 };		/* that leave at once */
 
+static const char id_field[] = "X-Request-Id";
+
 bool reply_prefers_text(const char *accept)
 {
 	return accept && strcasestr(accept, "text/plain") && !strcasestr(accept, "json");
@@ -21,7 +23,7 @@ static bool add_headers(struct MHD_Response *response, const struct reply_terms 
 {
 	return MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, type) == MHD_YES &&
 		MHD_add_response_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store") == MHD_YES &&
-		MHD_add_response_header(response, "X-Request-Id", terms->request_id) == MHD_YES &&
+		MHD_add_response_header(response, id_field, terms->request_id) == MHD_YES &&
 		(!terms->close || MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES);
 }
 
@@ -78,9 +80,38 @@ static struct MHD_Response *make_text(const struct reply_terms *terms, const cha
 	return response;
 }
 
-struct MHD_Response *reply_json(const struct reply_terms *terms, const char *json)
+void reply_forget(struct reply_kept *kept)
 {
-	return terms->text ? make_text(terms, json) : make(terms, json, "application/json");
+	if (kept->response)
+		MHD_destroy_response(kept->response);
+	kept->response = NULL;
+}
+
+/* Gives what is kept the id of this request; false if that says something else. */
+static bool say_again(const struct reply_kept *kept, const char *json, const char *id)
+{
+	const char *last_id = kept->response ? MHD_get_response_header(kept->response, id_field) : NULL;
+
+	return last_id && strcmp(kept->json, json) == 0 &&
+		MHD_del_response_header(kept->response, id_field, last_id) == MHD_YES &&
+		MHD_add_response_header(kept->response, id_field, id) == MHD_YES;
+}
+
+struct MHD_Response *reply_json(const struct reply_terms *terms, const char *json, struct reply_kept *kept)
+{
+	struct MHD_Response *response;
+
+	if (terms->text)
+		return make_text(terms, json);
+	if (!terms->close && say_again(kept, json, terms->request_id))
+		return kept->response;
+	response = make(terms, json, "application/json");
+	if (response && !terms->close && strlen(json) < sizeof(kept->json)) {
+		reply_forget(kept);
+		kept->response = response;
+		memcpy(kept->json, json, strlen(json) + 1);
+	}
+	return response;
 }
 
 struct MHD_Response *reply_problem(const struct reply_terms *terms, const struct problem *problem)

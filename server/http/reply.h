@@ -20,8 +20,18 @@ struct reply_terms {
 	bool close;			/* the connection is not to be used again */
 };
 
-/* A body of JSON, which is copied; NULL if there is no memory. */
-struct MHD_Response *reply_json(const struct reply_terms *, const char *json);
+/* The last short reply of a connection: the next is likely to say the same, and libmicrohttpd takes longer to make one with its
+ * header than we take for all else of a check. All zero is none. */
+struct reply_kept {
+	struct MHD_Response *response;	/* not under way any more when the next is made */
+	char json[48];
+};
+
+void reply_forget(struct reply_kept *);
+
+/* A body of JSON, which is copied; NULL if there is no memory. Where it is kept->response it stays that one's, else it is the
+ * caller's. */
+struct MHD_Response *reply_json(const struct reply_terms *, const char *json, struct reply_kept *kept);
 
 /* A refusal. */
 struct MHD_Response *reply_problem(const struct reply_terms *, const struct problem *);

@@ -54,10 +54,16 @@ struct request *request_new(
 	return request;
 }
 
+void request_drop_response(struct request *request)
+{
+	if (request->response && request->response != request->client->kept.response)
+		MHD_destroy_response(request->response);
+	request->response = NULL;
+}
+
 void request_free(struct request *request)
 {
-	if (request->response)
-		MHD_destroy_response(request->response);
+	request_drop_response(request);
 	stream_free(request->stream);
 	params_release(&request->params);
 	request->desk->count--;
@@ -234,7 +240,7 @@ void request_reply(struct request *request, enum outcome outcome, const char *js
 	const char *id = request_id(request, buffer);
 	struct reply_terms terms = terms_of(request, id);
 
-	answer(request, outcome, reply_json(&terms, with_token ? with_token : json), id);
+	answer(request, outcome, reply_json(&terms, with_token ? with_token : json, &request->client->kept), id);
 	free(with_token);
 }
 

@@ -93,6 +93,9 @@ struct request {
 /* target is the raw first line's; NULL if there is no memory. */
 struct request *request_new(struct desk *, struct client *, struct MHD_Connection *, const char *target);
 
+/* Gives up its response, which libmicrohttpd may go on sending. */
+void request_drop_response(struct request *);
+
 /* Not while it is with the keeper. */
 void request_free(struct request *);
 

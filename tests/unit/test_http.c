@@ -122,6 +122,30 @@ static void test_http__pipelined_requests_are_answered_in_order(void **state)
 	close(fd);
 }
 
+#define GET_AS(id, path) "GET " path " HTTP/1.1\r\n" HOST "X-Request-Id: " id "\r\n\r\n"
+
+/* Also where it says the same as the one before on its connection, or did until one said something else. */
+static void test_http__each_reply_has_the_id_of_its_request_and_no_other(void **state)
+{
+	static const char *const ids[] = { "id-one", "id-two", "id-three", "id-four" };
+	char reply[REPLY_MAX];
+	const char *at = reply;
+	int fd = dial(*state);
+
+	say(fd,
+		GET_AS("id-one", "/v1/gates/a/check") GET_AS("id-two", "/v1/gates/a/check")
+			GET_AS("id-three", "/healthz") GET_AS("id-four", "/v1/gates/a/check"));
+	hear(fd, 4, reply);
+	for (size_t i = 0; i < COUNT(ids); i++) {
+		at = strstr(at, "X-Request-Id: ") + strlen("X-Request-Id: ");
+		assert_memory_equal(at, ids[i], strlen(ids[i]));
+		assert_memory_equal(strstr(at, "{\"state\""), i == 2 ? "{\"state\":\"ok\"}" : "{\"state\" : \"open\"}",
+			i == 2 ? 14 : 18);
+	}
+	assert_null(strstr(at, "X-Request-Id: "));
+	close(fd);
+}
+
 static void test_http__a_connection_outlives_a_refused_body(void **state)
 {
 	static const char head[] = "POST /v1/gates/a/close HTTP/1.1\r\n" HOST "Content-Length: 70000\r\n\r\n";
@@ -311,6 +335,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_http__each_request_gets_its_reply, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__pipelined_requests_are_answered_in_order, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			test_http__each_reply_has_the_id_of_its_request_and_no_other, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__a_connection_outlives_a_refused_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__head_is_get_without_the_body, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_http__a_wait_is_answered_when_the_gate_opens, set_up, tear_down),
