@@ -31,11 +31,11 @@ static const struct {
 	const char *statement;
 	bool after_drop;		/* the answer promises that the gate is free */
 	enum turn turn;
-	const char *many;		/* takes a list of such requests */
+	const char *plain;
 } changes[CHANGE_COUNT] = {
-	[CHANGE_CLOSE] = { "change_close", false, TURN_AS_IT_COMES, "change_closes" },
+	[CHANGE_CLOSE] = { "change_close", false, TURN_AS_IT_COMES, "plain_close" },
 	[CHANGE_PASS] = { "change_pass", false, TURN_AS_IT_COMES },
-	[CHANGE_OPEN] = { "change_open", true, TURN_AS_IT_COMES, "change_opens" },
+	[CHANGE_OPEN] = { "change_open", true, TURN_AS_IT_COMES, "plain_open" },
 	[CHANGE_FORCE_OPEN] = { "change_force_open", true, TURN_AS_IT_COMES },
 	[CHANGE_RENEW] = { "change_renew", false, TURN_FIRST },
 	[CHANGE_RELEASE] = { "change_release", true, TURN_AS_IT_COMES },
@@ -68,9 +68,18 @@ const char *change_statement(enum change_kind kind)
 	return changes[kind].statement;
 }
 
-const char *change_list_statement(enum change_kind kind)
+const char *change_plain_statement(enum change_kind kind, const cJSON *request)
 {
-	return changes[kind].many;
+	static const char *const uncommon[] = { "takeover", "known_only", "outcome" };
+	const cJSON *gates = cJSON_GetObjectItemCaseSensitive(request, "gates");
+	bool plain = gates && !gates->child->next && !strchr(gates->child->valuestring, '.');
+
+	for (size_t i = 0; plain && i < sizeof(uncommon) / sizeof(*uncommon); i++) {
+		const cJSON *item = cJSON_GetObjectItemCaseSensitive(request, uncommon[i]);
+
+		plain = !item || cJSON_IsFalse(item);
+	}
+	return plain ? changes[kind].plain : NULL;
 }
 
 static void release(struct task *task)
@@ -169,11 +178,16 @@ static struct asking *change_start(struct keeper *k, struct call *call, enum cha
 
 	asking->was_up = keeper_writes(k);
 	asking->change = (struct change){ .statement = changes[kind].statement,
-		.many = changes[kind].many,
 		.request = request,
 		.after_drop = changes[kind].after_drop,
 		.turn = changes[kind].turn,
 		.done = changed };
+	if (changes[kind].plain) {
+		cJSON *terms = or_die(cJSON_Parse(request));
+
+		asking->change.plain = change_plain_statement(kind, terms);
+		cJSON_Delete(terms);
+	}
 	/* Asked twice without the lease it means, it would end the next window. */
 	asking->change.once = kind == CHANGE_FORCE_OPEN && !strstr(request, "\"lease\"");
 	batch_add(k->batch, &asking->change);

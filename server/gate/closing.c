@@ -234,7 +234,7 @@ static void mark_again(struct closing *c)
 	if (c->asked_before)
 		return;
 	c->asked_before = true;
-	c->change.many = NULL;
+	c->change.plain = NULL;
 	if (asprintf(&marked, "{\"again\":true,%s", c->request + 1) < 0)
 		die("out of memory");
 	free(c->request);
@@ -278,15 +278,14 @@ void closing_start(struct keeper *k, struct call *call, char *request)
 	c->gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
 	c->until_ms = now + (uint64_t)json_number(terms, "timeout_ms", k->config->max_wait_ms);
 	c->queue_until_ms = now + (uint64_t)json_number(terms, "wait_ms", 0);
-	c->request = json_finish(terms);
 	c->was_up = keeper_writes(k);
 	c->change = (struct change){
 		.statement = change_statement(CHANGE_CLOSE),
-		.many = change_list_statement(CHANGE_CLOSE),
-		.request = c->request,
+		.plain = change_plain_statement(CHANGE_CLOSE, terms),
 		.close = c->id,
 		.done = asked,
 	};
+	c->change.request = c->request = json_finish(terms);
 	task_start(&c->task, k, &verbs, call);
 	/* Among the waiters first, then ask: else what happens in between wakes nobody. */
 	c->waiter = (struct waiter){ .gates = c->gates, .below = true, .wake = wake };

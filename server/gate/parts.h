@@ -8,6 +8,8 @@
 #include <sys/queue.h>
 #include <uv.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/names.h"
 #include "gate/keeper.h"
 #include "pg/account.h"
@@ -111,7 +113,9 @@ void keeper_post(struct keeper *, enum change_kind, char *request, void (*done)(
 
 /* asking */
 const char *change_statement(enum change_kind);
-const char *change_list_statement(enum change_kind);	/* NULL where there is none */
+
+/* Its plain statement, where the request asks for one gate without ancestors and for nothing out of the ordinary; else NULL. */
+const char *change_plain_statement(enum change_kind, const cJSON *request);
 
 /* The gates of a request that has come past the door; the result is the caller's (free). */
 struct gates *gates_of_list(const struct cJSON *);

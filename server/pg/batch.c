@@ -1,46 +1,17 @@
 #include "pg/batch.h"
 
 #include <inttypes.h>
-#include <libpq-fe.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <uv.h>
 
 #include "base/container.h"
 #include "base/die.h"
 #include "base/log.h"
 #include "pg/account.h"
-#include "pg/aftermath.h"
-#include "pg/audit.h"
-#include "pg/cells.h"
-#include "pg/change.h"
-#include "pg/session.h"
-#include "pg/turns.h"
+#include "pg/batch_parts.h"
 
 enum { DEADLINE_MS = 10000, LATE_MS = 3000, AGAIN_MS = 20 };
-
-struct batch {
-	struct batch_terms terms;
-	int64_t number;
-	bool serves, doubt;		/* doubt: the account has to be read again */
-	bool everything;		/* the next settle looks at everything held */
-	struct turns waiting;
-	struct changes aboard;
-	unsigned statements;		/* how many they took; those of a late batch have been answered */
-	bool in_flight;
-	bool late, borne;		/* past its deadline; with a known reason */
-	struct flight flight;
-	struct audit audit;
-	struct change *cursor;		/* aboard, whose result comes next */
-	enum { FINE, BEGIN_FAILED, CHANGE_FAILED } trouble;
-	struct aftermath after[2];
-	struct aftermath *composing;	/* the other may be in flight */
-	uv_timer_t pause;
-	bool pausing;
-	uint64_t held_up_since_ms;	/* since when begin fails; 0 where it does not */
-};
 
 static void pause_over(uv_timer_t *timer)
 {
@@ -152,109 +123,25 @@ bool batch_held_up(const struct batch *b)
 	return b->held_up_since_ms != 0;
 }
 
-/* The first transaction: its results. */
+/* The first transaction: how it came out. Its results are noted by batch_results.c. */
 
-/* The columns of the query "settle". */
-enum { WHAT, LEASE, OUTCOME, KEY, MODE, BODY };
-
-static void note_close(struct batch *b, const PGresult *rows, int row)
-{
-	for (struct change *c = b->aboard.first; c; c = c->next) {
-		if (!c->settling || !c->close || strcmp(c->close, cell_text(rows, row, LEASE)) != 0)
-			continue;
-		c->settling = false;
-		c->outcome = outcome_of_word(cell_text(rows, row, OUTCOME));
-		free(c->body);
-		c->body = cell_copy(rows, row, BODY);
-		return;
-	}
-}
-
-static void note_settled(struct batch *b, const PGresult *rows, int i)
-{
-	const char *what = cell_text(rows, i, WHAT), *mode = cell_text(rows, i, MODE);
-	int64_t key = cell_number(rows, i, KEY, -1);
-
-	if (strcmp(what, "took") == 0)
-		account_add(b->terms.account, key, *mode);
-	else if (strcmp(what, "drop") == 0)
-		aftermath_drop(b->composing, key, *mode);
-	else if (strcmp(what, "close") == 0)
-		note_close(b, rows, i);
-	else if (strcmp(what, "changed") == 0)
-		aftermath_announce(b->composing, cell_text(rows, i, LEASE));
-	else
-		b->terms.next_due(b->terms.context, key);
-}
-
-/* What says nothing about the changes: somebody was in the way of begin. */
-static bool passes(const char *sqlstate)
-{
-	return *sqlstate && strstr("55P03 40P01 40001", sqlstate);
-}
-
-/* What an error makes of the change that raised it. Where PostgreSQL has too little of something, that passes. */
-static enum outcome failure(const char *sqlstate)
-{
-	if (strcmp(sqlstate, "53200") == 0)
-		return OUTCOME_TOO_MANY;
-	return strncmp(sqlstate, "53", 2) == 0 ? OUTCOME_UNAVAILABLE : OUTCOME_INTERNAL;
-}
-
-static void note_trouble(struct batch *b, unsigned index, const PGresult *result)
-{
-	const char *sqlstate = result_sqlstate(result);
-	const char *statement = index == 0 ? "begin" : b->cursor ? b->cursor->statement : "settle";
-
-	if (PQresultStatus(result) != PGRES_FATAL_ERROR)
-		return;
-	b->trouble = CHANGE_FAILED;
-	if (passes(sqlstate) || (index == 0 && failure(sqlstate) != OUTCOME_INTERNAL))
-		b->trouble = BEGIN_FAILED;
-	log_write(b->terms.log, b->trouble == BEGIN_FAILED ? LOG_INFO : LOG_ERROR, "batch_failed", "statement",
-		statement, "sqlstate", sqlstate, "why", result_message(result), NULL);
-	if (strcmp(sqlstate, "DG001") == 0)
-		session_drop(b->terms.session, "superseded by another session");
-	if (b->aboard.first)
-		b->aboard.first->outcome = failure(sqlstate);
-}
-
-static void note_change(struct change *change, const PGresult *result, int row)
-{
-	const char *word = cell_text(result, row, 0);
-
-	change->settling = strcmp(word, "settling") == 0;
-	change->outcome = change->settling ? OUTCOME_INTERNAL : outcome_of_word(word);
-	change->body = cell_copy(result, row, 1);
-}
-
-static void batch_result(struct flight *flight, unsigned index, const PGresult *result)
-{
-	struct batch *b = container_of(flight, struct batch, flight);
-
-	if (PQresultStatus(result) != PGRES_TUPLES_OK) {
-		note_trouble(b, index, result);
-	} else if (index > b->statements) {
-		for (int i = 0; i < PQntuples(result); i++)
-			note_settled(b, result, i);
-	} else if (index > 0) {
-		for (int i = 0; i < PQntuples(result) && b->cursor; i++, b->cursor = b->cursor->next)
-			note_change(b->cursor, result, i);
-	}
-}
-
-/* The first transaction: how it came out. */
-
-/* What does not have to wait for the drop is left in done. */
+/* What does not have to wait for the drop is left in done. What turned out not to be plain is decided by the next batch. */
 static void committed(struct batch *b, struct changes *done)
 {
+	struct changes again;
+
+	changes_init(&again);
 	b->everything = false;
 	b->held_up_since_ms = 0;
 	while (b->aboard.first) {
 		struct change *change = changes_take(&b->aboard);
+		bool not_plain = b->plain && change->undecided;
 
-		changes_add(change->after_drop ? &b->composing->waiting : done, change);
+		if (not_plain)
+			change->plain = NULL;
+		changes_add(not_plain ? &again : change->after_drop ? &b->composing->waiting : done, change);
 	}
+	turns_put_back(&b->waiting, &again);
 	if (aftermath_send(b->composing, b->terms.account))
 		b->composing = b->composing == &b->after[0] ? &b->after[1] : &b->after[0];
 }
@@ -279,6 +166,8 @@ static void rolled_back(struct batch *b)
 		free(c->body);
 		c->body = NULL;
 		c->alone |= b->trouble == CHANGE_FAILED;
+		if (c->alone)
+			c->plain = NULL;
 	}
 	turns_put_back(&b->waiting, &b->aboard);
 	if (b->trouble == BEGIN_FAILED) {
@@ -332,27 +221,31 @@ static void board(struct batch *b)
 {
 	turns_board(&b->waiting, &b->aboard);
 	b->cursor = b->aboard.first;
+	b->plain = true;
 	for (struct change *change = b->cursor; change; change = change->next) {
-		change->settling = false;
+		change->undecided = true;
 		change->body = NULL;
 		b->everything |= change->everything;
+		b->plain &= change->plain != NULL;
 	}
+	b->plain &= !b->everything;
 }
 
-/* Adds the change, with those behind it that the same statement takes together; returns the first of the others. */
+/* Adds the change, in a plain batch with those behind it that the same statement takes; returns the first of the others. */
 static const struct change *add_changes(struct batch *b, const struct change *change)
 {
-	const struct change *end = change_run_end(change);
+	const struct change *end = change->next;
 	char *list;
 
 	b->statements++;
-	if (end == change->next) {
+	if (b->plain) {
+		end = change_run_end(change);
+		list = change_run_list(change, end);
+		session_add(b->terms.session, change->plain, 1, (const char *const[]){ list });
+		free(list);
+	} else {
 		session_add(b->terms.session, change->statement, 1, &change->request);
-		return end;
 	}
-	list = change_run_list(change, end);
-	session_add(b->terms.session, change->many, 1, (const char *const[]){ list });
-	free(list);
 	return end;
 }
 
@@ -365,7 +258,7 @@ static void send_batch(struct batch *b, const char *number)
 	board(b);
 	b->trouble = FINE;
 	b->flight = (struct flight){
-		.deadline_ms = DEADLINE_MS, .result = batch_result, .landed = batch_landed, .overdue = batch_overdue
+		.deadline_ms = DEADLINE_MS, .result = batch_note, .landed = batch_landed, .overdue = batch_overdue
 	};
 	session_fly(b->terms.session, &b->flight);
 	snprintf(held_up, sizeof(held_up), "%" PRIu64, held_up_ms);
@@ -373,7 +266,8 @@ static void send_batch(struct batch *b, const char *number)
 	b->statements = 0;
 	for (const struct change *c = b->aboard.first; c;)
 		c = add_changes(b, c);
-	session_add(b->terms.session, "settle", 1, (const char *const[]){ b->everything ? "t" : "f" });
+	if (!b->plain)
+		session_add(b->terms.session, "settle", 1, (const char *const[]){ b->everything ? "t" : "f" });
 	session_depart(b->terms.session);
 	free(x);
 	free(s);

@@ -49,6 +49,15 @@ const char *result_message(const PGresult *result)
 	return field(result, PG_DIAG_MESSAGE_PRIMARY);
 }
 
+enum outcome result_failure(const PGresult *result)
+{
+	const char *sqlstate = result_sqlstate(result);
+
+	if (strcmp(sqlstate, "53200") == 0)
+		return OUTCOME_TOO_MANY;
+	return strncmp(sqlstate, "53", 2) == 0 ? OUTCOME_UNAVAILABLE : OUTCOME_INTERNAL;
+}
+
 const char *query_text(const char *name)
 {
 	const struct sql_file *file = sql_queries;

@@ -74,11 +74,11 @@ void changes_fail(struct changes *list, enum outcome outcome)
 	changes_answer(list);
 }
 
-const struct change *change_run_end(const struct change *change)
+struct change *change_run_end(const struct change *change)
 {
-	const struct change *end = change->next;
+	struct change *end = change->next;
 
-	for (unsigned count = 1; change->many && end && end->many == change->many && count < RUN_MAX; count++)
+	for (unsigned count = 1; end && end->plain == change->plain && count < RUN_MAX; count++)
 		end = end->next;
 	return end;
 }

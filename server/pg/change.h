@@ -16,7 +16,9 @@ enum turn {
 
 struct change {
 	const char *statement;		/* "change_close" */
-	const char *many;		/* the statement that takes a list of such requests, or NULL: "change_closes" */
+	/* The statement that decides those of a list of such requests that have nothing else near them, and is silent about the
+	 * others, "plain_close"; NULL where this cannot be such a one. */
+	const char *plain;
 	const char *request;		/* its one JSON object; the owner's, unchanged until done() */
 	const char *close;		/* id of the lease where settle tells how it came out; else NULL */
 	enum turn turn;
@@ -30,7 +32,7 @@ struct change {
 	struct change *next;
 	enum outcome outcome;
 	char *body;
-	bool settling, alone;
+	bool undecided, alone; /* settle, or the next batch, tells how it comes out; it goes in a batch of its own */
 };
 
 struct changes {
@@ -53,9 +55,9 @@ void changes_answer(struct changes *);
 /* The same for all of them, with this outcome and no body. */
 void changes_fail(struct changes *, enum outcome);
 
-/* A change and those behind it that one statement takes as a list: the first that is not among them, or NULL; and the list of
- * their requests as JSON, the caller's (free). */
-const struct change *change_run_end(const struct change *);
+/* A change and those behind it that one plain statement takes as a list: the first that is not among them, or NULL; and the list
+ * of their requests as JSON, the caller's (free). */
+struct change *change_run_end(const struct change *);
 char *change_run_list(const struct change *, const struct change *end);
 
 #endif

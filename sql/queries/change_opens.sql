@@ -1,1 +1,0 @@
-select outcome, body from deploy_gate.change_opens(:'request'::jsonb)
