@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/die.h"
 #include "base/digest.h"
@@ -156,7 +157,9 @@ enum outcome params_read_query(struct params *params, char *query, struct fault 
 
 enum outcome params_read_form(struct params *params, char *form, struct fault *fault)
 {
-	if (form[strspn(form, " \t\r\n")] == '{')
+	const char *first = form + strspn(form, " \t\r\n");
+
+	if (*first == '{' || strncasecmp(first, "%7B", 3) == 0)
 		return fault_set(fault, OUTCOME_BAD_REQUEST,
 			"the body looks like JSON but was sent as a form: add the header Content-Type: "
 			"application/json");

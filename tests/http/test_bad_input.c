@@ -173,6 +173,8 @@ static const struct foreign {
 	{ "Content-Type: multipart/form-data; boundary=x", "POST /v1/gates/a/close", "--x--", 415, "application/json" },
 	{ "Content-Type: application/x-www-form-urlencoded", "POST /v1/gates/a/close", "{\"ttl\":\"1m\"}", 400,
 		"Content-Type: application/json" },
+	{ "Content-Type: application/x-www-form-urlencoded", "POST /v1/gates/a/close", "%7b%22ttl%22:%221m%22%7d", 400,
+		"Content-Type: application/json" },
 	{ "Content-Type: application/json", "POST /v1/gates/a/close", "ttl=1m", 400, "JSON" },
 	{ "Content-Type: application/json", "POST /v1/gates/a/close", "[1]", 400, "object" },
 	{ "Content-Type: application/json", "POST /v1/gates/a/close", "\"ttl\"", 400, "object" },
