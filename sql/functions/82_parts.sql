@@ -154,15 +154,17 @@ language sql volatile as $$
 			pg_advisory_unlock_shared(above[2]), pg_advisory_unlock_shared(above[1])] is not null
 $$;
 
--- A deploy shows its gate and its reason in application_name: 'deploy-gate: a.b: a migration', cut off at 63 bytes. Nothing else
--- tells for sure which gate it is whose lock a session holds, for a key does not say of which name it was made.
+-- A deploy shows its gate and its reason in application_name: 'deploy-gate: a.b: a migration', in ASCII and cut off at 63 bytes,
+-- as PostgreSQL would, but without its notice. Nothing else tells for sure which gate it is whose lock a session holds, for a key
+-- does not say of which name it was made.
 create or replace function deploy_gate.show_deploy(gate text, reason text) returns void
 language plpgsql volatile as $$
 begin
 	if current_setting('application_name') !~ '^deploy-gate: ' then
 		perform set_config('deploy_gate.application_name', current_setting('application_name'), false);
 	end if;
-	perform set_config('application_name', concat_ws(' ', 'deploy-gate:', gate || ':', nullif(reason, '')), false);
+	perform set_config('application_name', left(regexp_replace(
+		concat_ws(' ', 'deploy-gate:', gate || ':', nullif(reason, '')), '[^ -~]', '?', 'g'), 63), false);
 end $$;
 
 -- The gate that an application_name tells, and the reason; null for none.

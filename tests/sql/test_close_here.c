@@ -238,6 +238,15 @@ static void test_close_here__the_reason_is_there_for_all_to_see(void **state)
 	assert_value(&scene->ann, "ann", "show application_name");
 }
 
+static void test_close_here__a_long_reason_is_cut_off_without_a_notice(void **state)
+{
+	struct scene *scene = *state;
+
+	psql_run(&scene->ann, "call deploy_gate.close_here('a', 'f\303\274r alle: ' || repeat('x', 100), '1 s')");
+	assert_value(&scene->ann, "63 deploy-gate: a: f?r alle: xxx",
+		"select length(a) || ' ' || left(a, 29) from current_setting('application_name') a");
+}
+
 /* A key does not tell its name; what a session says of itself is believed where it has the lock. */
 static void test_close_here__shows_a_gate_that_nobody_knew(void **state)
 {
@@ -309,6 +318,7 @@ int main(void)
 		SCENE_TEST(test_close_here__a_client_that_vanishes_while_waiting_leaves_the_queue),
 		SCENE_TEST(test_close_here__has_the_server_look_after_the_client),
 		SCENE_TEST(test_close_here__the_reason_is_there_for_all_to_see),
+		SCENE_TEST(test_close_here__a_long_reason_is_cut_off_without_a_notice),
 		SCENE_TEST(test_close_here__shows_a_gate_that_nobody_knew),
 		SCENE_TEST(test_open_here__without_a_close_drops_nothing),
 		SCENE_TEST(test_open_here__undoes_one_close_each),
