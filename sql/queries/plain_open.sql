@@ -10,7 +10,7 @@ with batch as materialized (
 	set state = 'ended', ended_at = b.at, ending = 'opened', ended_by = l.holder, end_reason = a.r ->> 'reason', claim_session = null,
 		claim_request = null, unclaimed_at = null
 	from batch b, asked a
-	where l.id = a.id and l.digest = a.r ->> 'digest' and l.kind = 'window' and l.state = 'closed'
+	where l.id = any (array(select x.id from asked x)) and l.id = a.id and l.digest = a.r ->> 'digest' and l.kind = 'window' and l.state = 'closed'
 		and cardinality(l.gates) = 1 and a.r -> 'gates' ? l.gates[1]
 		and not exists (
 			select from deploy_gate.lease_gate lg
@@ -19,11 +19,11 @@ with batch as materialized (
 	returning a.place, b.at, l.id, l.gates[1] as gate, l.fence, l.holder, l.end_reason,
 		greatest(deploy_gate.ms_between(l.closed_at, b.at), 0) as lasted_ms, deploy_gate.lease_json(l, b.at) as body
 ), cleared as (
-	delete from deploy_gate.lease_gate lg using ended e where lg.lease = e.id returning lg.lease, lg.key
+	delete from deploy_gate.lease_gate lg where lg.lease = any (array(select e.id from ended e)) returning lg.lease, lg.key
 ), freed as (
 	update deploy_gate.gate g
 	set freed_at = e.at, gap_until = null, fence = e.fence, typical_ms = (3 * coalesce(g.typical_ms, e.lasted_ms) + e.lasted_ms) / 4
-	from ended e where g.name = e.gate
+	from ended e where g.name = any (array(select x.gate from ended x)) and g.name = e.gate
 ), told as (
 	insert into deploy_gate.event (at, kind, gate, lease, holder, reason, by)
 	select e.at, 'opened', e.gate, e.id, e.holder, e.end_reason, e.holder from ended e

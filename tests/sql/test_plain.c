@@ -276,6 +276,51 @@ static void test_opens__what_ends_before_it_began_lasted_no_time(void **state)
 		"select string_agg(concat_ws(' ', name, typical_ms), ', ' order by name) from deploy_gate.gate");
 }
 
+/* One list in a transaction of its own, by a statement that was prepared before. */
+static void execute(struct replica *replica, const char *statement, const char *requests)
+{
+	psql_run(&replica->psql, "begin");
+	psql_run(&replica->psql, "select deploy_gate.begin(%lld, 0, '{}', '{}')", replica->number);
+	psql_run(&replica->psql,
+		"do $$ begin execute 'execute %s(' || quote_literal(jsonb_build_array(%s)) || ')'; end $$", statement,
+		requests);
+}
+
+/* A plan is made once a session, and PostgreSQL counted leases and gates while there was one of each. */
+static void test_plain__looks_at_nothing_that_came_since_plans_were_made(void **state)
+{
+	static const char *const statements[] = { "plain_close", "plain_open" };
+	static const char *const requests[] = { "test.asked('b', 'h')", "test.asked('a', 'g')" };
+	struct scene *scene = *state;
+	struct psql *psql = &scene->one.psql;
+
+	replica_close(&scene->one, "a", "g", "{}");
+	psql_run(&scene->admin, "analyze deploy_gate.lease, deploy_gate.lease_gate, deploy_gate.gate");
+	psql_run(psql,
+		"set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;"
+		" set enable_mergejoin = off; set enable_material = off; set enable_bitmapscan = off");
+	for (int i = 0; i < 2; i++) {
+		psql_run(psql, "prepare %s(jsonb) as %s", statements[i], query(statements[i]));
+		execute(&scene->one, statements[i], "test.asked('x', 'g')");
+		psql_run(psql, "commit");
+	}
+	psql_run(&scene->admin,
+		"with others as (select md5(i::text) as id, 'g' || i as gate from generate_series(1, 5000) i),"
+		" leases as (insert into deploy_gate.lease (id, digest, kind, state, gates, ttl_ms, created_at)"
+		"  select id, id, 'window', 'closed', array[gate], 1, now() from others),"
+		" lists as (insert into deploy_gate.lease_gate select id, gate, 'window', 1, '{}' from others)"
+		" insert into deploy_gate.gate (name) select gate from others");
+	for (int i = 0; i < 2; i++) {
+		execute(&scene->one, statements[i], requests[i]);
+		assert_true(psql_number(psql,
+				    "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))"
+				    " from pg_stat_xact_all_tables where schemaname = 'deploy_gate'") < 100);
+		psql_run(psql, "commit");
+	}
+	assert_string_equal(who_has(scene, "g"), "nobody");
+	assert_string_equal(who_has(scene, "h"), "b closed");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +337,7 @@ int main(void)
 		PLAIN_TEST(test_opens__with_somebody_near_go_alone),
 		PLAIN_TEST(test_opens__leave_the_gap_for_jobs_that_waited),
 		PLAIN_TEST(test_opens__what_ends_before_it_began_lasted_no_time),
+		PLAIN_TEST(test_plain__looks_at_nothing_that_came_since_plans_were_made),
 	};
 
 	return cmocka_run_group_tests(tests, scene_group_setup, scene_group_teardown);
