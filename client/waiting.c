@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "advice.h"
+#include "base/advice.h"
 #include "base/json.h"
 #include "client.h"
 #include "clock.h"
@@ -82,13 +83,20 @@ static bool exchange(struct client *client, struct waiting *waiting, struct repl
 }
 
 /* A slice of the time that is left; with nothing left as much as a drain wants. */
-static int64_t next_slice(const struct waiting *waiting, bool first)
+static int64_t next_slice(const struct waiting *waiting, int64_t slice_ms)
 {
-	int64_t left_ms = waiting->deadline_ms - clock_ms(), slice_ms = first ? FIRST_SLICE_MS : SLICE_MS;
+	int64_t left_ms = waiting->deadline_ms - clock_ms();
 
 	if (waiting->through_draining)
 		return slice_ms;
 	return left_ms < 1 ? 1 : least(left_ms, slice_ms);
+}
+
+/* Whether the service lets nobody wait that long with one request. It always does for as long as the first slice. */
+static bool is_too_long(const struct reply *reply, int64_t slice_ms)
+{
+	return reply->outcome == OUTCOME_BAD_REQUEST && slice_ms > FIRST_SLICE_MS &&
+	       strstr(reply->detail, ADVICE_IN_STEPS);
 }
 
 /* From now on, for --reach, but not beyond the end of the waiting, or of the first reach if that is later. */
@@ -106,10 +114,11 @@ enum outcome waiting_ask(struct client *client, struct waiting *waiting, struct 
 {
 	struct reach reach = reach_begin(client);
 	int64_t first_end_ms = reach.end_ms;
+	int64_t most_ms = SLICE_MS;
 	bool first = true;
 
 	for (;; reply_release(reply)) {
-		int64_t slice_ms = next_slice(waiting, first);
+		int64_t slice_ms = next_slice(waiting, first ? FIRST_SLICE_MS : most_ms);
 
 		if (!exchange(client, waiting, reply, slice_ms))
 			break;
@@ -119,6 +128,10 @@ enum outcome waiting_ask(struct client *client, struct waiting *waiting, struct 
 			continue;
 		}
 		reach = reach_within(client, waiting, first_end_ms);
+		if (is_too_long(reply, slice_ms)) {
+			most_ms = slice_ms / 2 > FIRST_SLICE_MS ? slice_ms / 2 : FIRST_SLICE_MS;
+			continue;
+		}
 		if (!is_not_yet(waiting, reply))
 			break;
 		first = false;

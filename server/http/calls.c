@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/advice.h"
 #include "base/die.h"
 #include "base/digest.h"
 #include "base/duration.h"
@@ -74,7 +75,7 @@ static enum outcome bound_timeout(const struct request *request, int64_t *timeou
 		return OUTCOME_OK;
 	duration_format(most, text);
 	return fault_set(fault, OUTCOME_BAD_REQUEST,
-		"timeout: at most %s (setting max-wait); to wait longer, ask again when it is over", text);
+		"timeout: at most %s (setting max-wait); " ADVICE_IN_STEPS, text);
 }
 
 static enum outcome read_timeout(const struct request *request, int64_t *timeout_ms, struct fault *fault)

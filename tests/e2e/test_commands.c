@@ -2,6 +2,7 @@
 #include "e2e/steps.h"
 
 #include "support/proxy.h"
+#include "support/server.h"
 
 static void test_commands__from_close_to_open(void **state)
 {
@@ -183,6 +184,26 @@ static void test_commands__configuration(void **state)
 	PLAY(steps);
 }
 
+/* Its settings say so, where a proxy in front of it loses patience soon. */
+static void test_commands__wait_for_longer_than_the_server_lets_a_request(void **state)
+{
+	const struct world *world = *state;
+	struct server server;
+	struct run run;
+
+	server_start(&server, world->db.conninfo, "brief", (const char *const[]){ "--max-wait", "1s", NULL });
+	assert_int_equal(run_words(world, &run, WORDS("close", "a")), 0);
+	assert_int_equal(run_words(world, &run, WORDS("--url", server.url, "wait", "a", "--wait", "3s")), 75);
+	assert_contains(run.output, "exit 75 (closed)");
+	setenv("DEPLOY_GATE_SESSION", "another", 1);
+	assert_int_equal(run_words(world, &run, WORDS("--url", server.url, "close", "a", "--wait", "3s")), 75);
+	assert_contains(run.output, "exit 75 (held)");
+	unsetenv("DEPLOY_GATE_SESSION");
+	assert_int_equal(run_words(world, &run, WORDS("open", "a")), 0);
+	server_stop(&server);
+	server_release(&server);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -194,6 +215,7 @@ int main(void)
 		cmocka_unit_test(test_commands__out_of_reach),
 		cmocka_unit_test(test_commands__addresses_that_hang),
 		cmocka_unit_test(test_commands__configuration),
+		cmocka_unit_test(test_commands__wait_for_longer_than_the_server_lets_a_request),
 	};
 
 	return cmocka_run_group_tests(tests, world_begin, world_end);
