@@ -172,10 +172,25 @@ static struct asking *asking_new(struct keeper *k, struct call *call, char *requ
 	return asking;
 }
 
+/* The same request, which is to be refused where the gate is not known, if the settings say so; takes it. */
+static char *strictly(const struct keeper *k, char *request)
+{
+	char *strict;
+
+	if (!k->config->known_gates_only)
+		return request;
+	if (asprintf(&strict, "{\"known_only\":true,%s", request + 1) < 0)
+		die("out of memory");
+	free(request);
+	return strict;
+}
+
 static struct asking *change_start(struct keeper *k, struct call *call, enum change_kind kind, char *request)
 {
-	struct asking *asking = asking_new(k, call, request);
+	bool strict = kind == CHANGE_OPEN || kind == CHANGE_FORCE_OPEN;
+	struct asking *asking = asking_new(k, call, strict ? strictly(k, request) : request);
 
+	request = asking->request;
 	asking->was_up = keeper_writes(k);
 	asking->change = (struct change){ .statement = changes[kind].statement,
 		.request = request,
@@ -218,17 +233,6 @@ void keeper_post(struct keeper *k, enum change_kind kind, char *request, void (*
 	asking->then = done;
 }
 
-/* The same request, for gates that are known only; takes it. */
-static char *known_only(char *request)
-{
-	char *narrowed;
-
-	if (asprintf(&narrowed, "{\"known_only\":true,%s", request + 1) < 0)
-		die("out of memory");
-	free(request);
-	return narrowed;
-}
-
 struct gates *gates_of_list(const cJSON *list)
 {
 	struct fault fault;
@@ -252,8 +256,8 @@ static void was_read(struct read *read, enum outcome outcome, const char *body)
 
 void keeper_read(struct keeper *k, struct call *call, enum read_kind kind, char *request)
 {
-	struct asking *asking =
-		asking_new(k, call, kind == READ_GATE && k->config->known_gates_only ? known_only(request) : request);
+	bool strict = kind == READ_GATE || kind == READ_SETTINGS;
+	struct asking *asking = asking_new(k, call, strict ? strictly(k, request) : request);
 
 	request = asking->request;
 	asking->read = (struct read){ .statement = reads[kind], .request = request, .done = was_read };

@@ -67,7 +67,7 @@ begin
 	perform deploy_gate.leave_locks(l.gates), deploy_gate.change(l.gates);
 end $$;
 
--- digest gates outcome reason: ends the window of the token, whole, if gates name one of its own.
+-- digest gates outcome reason known_only: ends the window of the token, whole, if gates name one of its own.
 create or replace function deploy_gate.change_open(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -77,6 +77,10 @@ declare
 begin
 	l := (select x from deploy_gate.lease x where x.id = left(request ->> 'digest', 32));
 	if l.id is null or l.digest <> request ->> 'digest' or l.kind <> 'window' or not (request -> 'gates') ?| l.gates then
+		if request ->> 'known_only' = 'true' and not deploy_gate.all_known(deploy_gate.names_in(request -> 'gates')) then
+			outcome := 'not_found';
+			return;
+		end if;
 		outcome := 'not_holder';
 		body := json_build_object('gate', deploy_gate.gate_json(request -> 'gates' ->> 0, at));
 	elsif l.ending is not null and l.ending not in ('opened', 'failed') then
@@ -100,7 +104,7 @@ begin
 	return (select deploy_gate.lease_json(l, deploy_gate.batch_now()) from deploy_gate.lease l where l.id = $1);
 end $$;
 
--- gate reason by lease: ends the window, or the aftermath, that shuts the gate itself; with lease only if it is that one.
+-- gate reason by lease known_only: ends the window, or the aftermath, that shuts the gate itself; with lease only if it is that one.
 create or replace function deploy_gate.change_force_open(request jsonb, out outcome text, out body json)
 language plpgsql as $$
 declare
@@ -125,7 +129,8 @@ begin
 		body := deploy_gate.ended_json(l.id);
 	else
 		body := json_build_object('gate', deploy_gate.gate_json(gate, at));
-		outcome := case when body -> 'gate' ->> 'state' in ('open', 'full') then 'not_holder' else 'held' end;
+		outcome := case when request ->> 'known_only' = 'true' and not (body #>> '{gate,known}')::boolean then 'not_found'
+			when body #>> '{gate,state}' in ('open', 'full') then 'not_holder' else 'held' end;
 	end if;
 end $$;
 

@@ -89,10 +89,10 @@ begin
 	end if;
 end $$;
 
--- gate
+-- gate known_only
 create or replace function deploy_gate.read_settings(request jsonb, out outcome text, out body json)
 language plpgsql stable as $$
 begin
-	outcome := 'ok';
 	body := deploy_gate.settings_json(request ->> 'gate');
+	outcome := case when request ->> 'known_only' = 'true' and not (body ->> 'known')::boolean then 'not_found' else 'ok' end;
 end $$;

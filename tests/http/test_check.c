@@ -232,8 +232,17 @@ static void test_gate__must_be_known_where_that_is_set(void **state)
 		http_ask(&stage->http, &strict, "GET /v1/gates/strict.a/wait?timeout=1s", NULL), 404, "not_found");
 	assert_answer(http_ask(&stage->http, &strict, "GET /v1/gates/strict.a", NULL), 404, "not_found");
 	assert_answer(http_ask(&stage->http, &strict, "POST /v1/gates/strict.a/close", NULL), 404, "not_found");
+	assert_answer(http_ask(&stage->http, &strict, "POST /v1/gates/strict.a/open", "token=" TOKEN("strict")), 404,
+		"not_found");
+	assert_answer(
+		http_ask(&stage->http, &strict, "POST /v1/gates/strict.a/force-open", "reason=x"), 404, "not_found");
+	assert_answer(http_ask(&stage->http, &strict, "GET /v1/gates/strict.a/settings", NULL), 404, "not_found");
 	post(stage, "/v1/gates/strict.a/close", "token=" TOKEN("strict"));
-	post(stage, "/v1/gates/strict.a/open", "token=" TOKEN("strict"));
+	assert_answer(
+		http_ask(&stage->http, &strict, "POST /v1/gates/strict.a/open", "token=" TOKEN("strict")), 200, NULL);
+	assert_answer(
+		http_ask(&stage->http, &strict, "POST /v1/gates/strict.a/force-open", "reason=x"), 409, "not_holder");
+	assert_answer(http_ask(&stage->http, &strict, "GET /v1/gates/strict.a/settings", NULL), 200, NULL);
 	assert_answer(http_ask(&stage->http, &strict, "GET /v1/gates/strict.a/check", NULL), 200, NULL);
 	assert_answer(http_ask(&stage->http, &strict, "GET /v1/gates/strict.a", NULL), 200, NULL);
 	server_release(&strict);
