@@ -11,7 +11,7 @@
 #define ADVICE_TO_WAIT_INSIDE "To wait until there is room inside, say wait=10m"
 #define ADVICE_SAME_TOKEN "ask again with the same token"
 #define ADVICE_DRAIN_GOES_ON "this goes on for 15 s: " ADVICE_SAME_TOKEN
-#define ADVICE_IN_STEPS "to wait longer, ask again when it is over" /* the service is set to shorter waits than asked for */
+#define ADVICE_IN_STEPS "to wait longer, ask again when it is over"
 #define ADVICE_THE_SHUT_ONE "What shuts it has to be opened itself"
 #define ADVICE_END_SESSION "If nobody needs that session, end it: SELECT pg_terminate_backend(pid)"
 
