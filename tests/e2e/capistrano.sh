@@ -282,6 +282,20 @@ test_capistrano__a_deploy_can_wait_its_turn() {
 	holds "$(at first) >= $opened"
 }
 
+test_capistrano__a_deploy_waits_for_longer_than_the_server_lets_a_request() {
+	begin_without_server
+	close_by_hand
+	DEPLOY_GATED_MAX_WAIT=1s spawn "$gated" --listen "unix:$PWD/brief" \
+		--database "$DEPLOY_GATE_TEST_PG dbname=$database" 2>>brief.log
+	until_true grep -q event=ready brief.log
+	status=0
+	E2E_OPTIONS=wait=4s DEPLOY_GATE_URL="unix:$PWD/brief" deploy || status=$?
+	kill "$spawned"
+	expect $status -eq 75
+	expect_in_log 'exit 75 (held)'
+	open_by_hand
+}
+
 test_capistrano__one_who_gives_up_waiting_leaves_the_queue() {
 	begin_without_server
 	close_by_hand

@@ -41,17 +41,21 @@ module DeployGate
     def close
       give_up_at = DeployGate.now + @options.seconds(:wait)
       step = 1 # the first answer comes soon, to say who is in the way
+      longest = STEP
       loop do
         reply = ask_to_close([give_up_at - DeployGate.now, 0].max, step)
         return closed(reply) if reply.ok?
-
+        if too_long?(reply, step)
+          step = longest = step / 2
+          next
+        end
         raise Refused.new(reply.detail, refusal(reply)) unless worth_waiting?(reply, give_up_at)
 
         DeployGate.say("waits: #{reply.detail}") unless @told == reply.detail
         @told = reply.detail
         early = DeployGate.now - reply.sent_at < step
         sleep([reply.retry_after, [give_up_at - DeployGate.now, 0.1].max].min) if early
-        step = STEP
+        step = longest
       end
     end
 
@@ -83,6 +87,11 @@ module DeployGate
     def ask_to_close(wait, step)
       terms = @terms.merge(wait: "#{(wait * 1000).round}ms", timeout: "#{step}s")
       @service.ask("Post", "/v1/gates/#{@gates}/close", fields: terms, patience: step)
+    end
+
+    # The service is set to let no request wait that long.
+    def too_long?(reply, step)
+      step > 1 && reply.code == "bad_request" && reply.detail.include?("(setting max-wait)")
     end
 
     # The drain may have been over between two answers.
