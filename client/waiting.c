@@ -96,7 +96,7 @@ static int64_t next_slice(const struct waiting *waiting, int64_t slice_ms)
 static bool is_too_long(const struct reply *reply, int64_t slice_ms)
 {
 	return reply->outcome == OUTCOME_BAD_REQUEST && slice_ms > FIRST_SLICE_MS &&
-	       strstr(reply->detail, ADVICE_IN_STEPS);
+		strstr(reply->detail, ADVICE_IN_STEPS);
 }
 
 /* From now on, for --reach, but not beyond the end of the waiting, or of the first reach if that is later. */

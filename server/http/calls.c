@@ -74,8 +74,7 @@ static enum outcome bound_timeout(const struct request *request, int64_t *timeou
 	if (*timeout_ms <= most)
 		return OUTCOME_OK;
 	duration_format(most, text);
-	return fault_set(fault, OUTCOME_BAD_REQUEST,
-		"timeout: at most %s (setting max-wait); " ADVICE_IN_STEPS, text);
+	return fault_set(fault, OUTCOME_BAD_REQUEST, "timeout: at most %s (setting max-wait); " ADVICE_IN_STEPS, text);
 }
 
 static enum outcome read_timeout(const struct request *request, int64_t *timeout_ms, struct fault *fault)
