@@ -146,6 +146,12 @@ static void ask_change(uv_timer_t *timer)
 	keeper_nudge(asking->task.keeper);
 }
 
+/* Whether to ask again helps. Nobody is told to do so for what was posted: it outlasts a full table of locks as well. */
+static bool passes(const struct asking *asking, enum outcome outcome)
+{
+	return outcome == OUTCOME_UNAVAILABLE || (outcome == OUTCOME_TOO_MANY && asking->until_ms == UINT64_MAX);
+}
+
 static void changed(struct change *change, enum outcome outcome, const char *body)
 {
 	struct asking *asking = container_of(change, struct asking, change);
@@ -153,7 +159,7 @@ static void changed(struct change *change, enum outcome outcome, const char *bod
 
 	asking->under_way = false;
 	task_sleep(&asking->task);
-	if (outcome == OUTCOME_UNAVAILABLE && asking->was_up && !change->once && !k->leaving &&
+	if (passes(asking, outcome) && asking->was_up && !change->once && !k->leaving &&
 		uv_now(k->loop) < asking->until_ms)
 		task_wake_in(&asking->task, ASK_AGAIN_MS, ask_change);
 	else

@@ -202,7 +202,9 @@ static void test_faults__a_full_table_of_locks_passes(void **state)
 static void fail_leases(struct stage *stage, const char *when, const char *sqlstate)
 {
 	psql_run(&stage->admin,
+		"create sequence deploy_gate.refused;"
 		"create function deploy_gate.refuse() returns trigger language plpgsql as $$ begin"
+		" perform nextval('deploy_gate.refused');"
 		" raise exception 'there is too little' using errcode = '%s'; end $$;"
 		" create trigger refuse before insert or update on deploy_gate.lease for each row when (%s)"
 		" execute function deploy_gate.refuse()",
@@ -211,7 +213,9 @@ static void fail_leases(struct stage *stage, const char *when, const char *sqlst
 
 static void mend_leases(struct stage *stage)
 {
-	psql_run(&stage->admin, "drop trigger refuse on deploy_gate.lease; drop function deploy_gate.refuse()");
+	psql_run(&stage->admin,
+		"drop trigger refuse on deploy_gate.lease; drop function deploy_gate.refuse();"
+		" drop sequence deploy_gate.refused");
 }
 
 /* The simpler way: to call whatever a statement fails with an error of our own. A disk is full for a while, and then is not. */
@@ -228,20 +232,23 @@ static void test_faults__a_full_disk_passes(void **state)
 	assert_answer(post(stage, "/v1/gates/faults.disk/close", close), 201, NULL);
 }
 
-/* The simpler way: to answer, and leave the place in the queue claimed for a request that is over. As long as the server lived
- * nothing would end it; and a window that was on its way would keep its gate shut. */
+/* The simpler way: to answer, and leave the place in the queue claimed for a request that is over, or to say once that it is. As long
+ * as the server lived nothing would end it; and a window that was on its way would keep its gate shut. */
 static void test_faults__who_waited_and_cannot_be_served_leaves_no_claim(void **state)
 {
 	struct stage *stage = *state;
 	static const char close[] = "reason=unlucky&wait=10m&token=" TOKEN("unlucky");
 	struct ask *queued;
+	long long refused;
 
 	assert_answer(post(stage, "/v1/gates/faults.claim/close", "token=" TOKEN("lucky")), 201, NULL);
 	queued = http_begin(&stage->http, &stage->one, "POST /v1/gates/faults.claim/close", close);
 	await_deploys(stage, "faults.claim", 1);
-	fail_leases(stage, "new.reason = 'unlucky' and new.state <> 'queued'", "53200");
+	fail_leases(stage, "new.reason = 'unlucky' and (new.state <> 'queued' or new.claim_session is null)", "53200");
 	assert_answer(post(stage, "/v1/gates/faults.claim/open", "token=" TOKEN("lucky")), 200, NULL);
 	http_finish(queued);
+	refused = psql_number(&stage->admin, "select last_value from deploy_gate.refused");
+	psql_until(&stage->admin, "select last_value > %lld from deploy_gate.refused", refused + 2);
 	mend_leases(stage);
 	assert_answer(queued, 429, "too_many");
 	psql_until(&stage->admin,
