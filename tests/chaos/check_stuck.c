@@ -29,19 +29,22 @@ static int64_t end_of(const struct judge *judge, const struct strike_line *strik
 	return strike->well_ns ? strike->well_ns : judge->history->end_ns;
 }
 
-static const struct strike_line *strike_beside(const struct judge *judge, int64_t from_ns, int64_t to_ns)
+/* The first of that kind, or of any (NULL). */
+static const struct strike_line *strike_beside(
+	const struct judge *judge, const char *name, int64_t from_ns, int64_t to_ns)
 {
 	const struct history *history = judge->history;
 
 	for (const struct strike_line *s = history->strikes; s < history->strikes + history->strike_count; s++)
-		if (s->effective_ns && s->begun_ns < to_ns && end_of(judge, s) > from_ns)
+		if (s->effective_ns && s->begun_ns < to_ns && end_of(judge, s) > from_ns &&
+			(!name || strcmp(s->name, name) == 0))
 			return s;
 	return NULL;
 }
 
 struct toll *judge_toll_at(struct judge *judge, int64_t ns)
 {
-	const struct strike_line *strike = strike_beside(judge, ns, ns + 1);
+	const struct strike_line *strike = strike_beside(judge, NULL, ns, ns + 1);
 
 	return strike ? toll_of(judge->found, strike->name) : NULL;
 }
@@ -175,9 +178,15 @@ static int64_t slept_ns(const struct judge *judge, const struct op *op, int64_t 
 	return to_ns > free_ns ? later(slept, health_longest_ns(&judge->health, op->at, free_ns, to_ns)) : slept;
 }
 
+/* Whether nothing passed between a replica and its clients for a while: who was woken then could not be told. */
+static bool was_silent(const struct judge *judge, int64_t from_ns, int64_t to_ns)
+{
+	return strike_beside(judge, "clients-silent", from_ns, to_ns) != NULL;
+}
+
 static void note_asleep(struct judge *judge, const struct op *op, int64_t from_ns, int64_t to_ns)
 {
-	int64_t slept = slept_ns(judge, op, from_ns, to_ns);
+	int64_t slept = was_silent(judge, from_ns, to_ns) ? 0 : slept_ns(judge, op, from_ns, to_ns);
 	struct toll *toll = judge_toll_at(judge, from_ns);
 
 	if (!slept)

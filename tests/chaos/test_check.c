@@ -175,6 +175,12 @@ static const struct scene scenes[] = {
 		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED(
 			"3", "w", "1000", "1010") "4000 done 2 open -\n",
 		RULE_ASLEEP, PROBED },
+	{ "a waiter that could not be told",
+		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED(
+			"3", "w", "1000", "1010") "4000 done 2 open -\n"
+						  "4100 fault clients-silent begun=900000000 effective=950000000 "
+						  "healed=3950000000 well=4050000000\n",
+		NONE, PROBED },
 	{ "a waiter that is woken",
 		HAD("1", "w", "d", "0", "10") "20 call 2 wait d - wait=9000 at=1\n" OPENED(
 			"3", "w", "1000", "1010") "1500 done 2 open -\n",
