@@ -53,7 +53,7 @@ module DeployGate
       intact = @window.open(failed)
       @told_before&.each { |name, value| ENV[name] = value }
       @window = nil
-      exit(EXITS["gone"]) unless intact
+      end_now unless intact
     end
 
     def open
@@ -75,6 +75,13 @@ module DeployGate
     end
 
     private
+
+    # Not by exit: closing the connections there, and the threads that Ruby waits for, take until the remote command has ended now
+    # and then, and the gate is not ours.
+    def end_now
+      [$stdout, $stderr].each(&:flush)
+      exit!(EXITS["gone"])
+    end
 
     # Hooked on only now, with the whole configuration loaded, so that opening comes after all that was hooked there.
     def open_last
