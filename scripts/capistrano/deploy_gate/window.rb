@@ -110,22 +110,15 @@ module DeployGate
       DeployGate.say("#{@gates} is closed, fence #{@fence}")
     end
 
-    # Aborts the deploy. Tasks that do not let themselves be interrupted have until the end, and so has whatever runs at exit: the
-    # thread that sees to it is none of the keeper's, which are stopped before.
+    # Aborts the deploy. Tasks that do not let themselves be interrupted have until the end.
     def lose(why, end_at)
       @losing.synchronize do
-        return if @lost
-
         @lost = true
-        Thread.new { end_at_last(end_at) }
         Thread.main.raise(Lost, "#{@gates} is not ours any more: #{why}")
+        sleep([end_at - DeployGate.now, 0].max)
+        DeployGate.complain("exit 76 (gone): the deploy did not end by itself")
+        exit!(EXITS["gone"])
       end
-    end
-
-    def end_at_last(end_at)
-      sleep([end_at - DeployGate.now, 0].max)
-      DeployGate.complain("exit 76 (gone): the deploy did not end by itself")
-      exit!(EXITS["gone"])
     end
 
     def tell_opened(reply, held)
