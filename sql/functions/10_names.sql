@@ -51,6 +51,12 @@ begin
 end $$;
 comment on function deploy_gate.paths(text[]) is 'The same of several gates';
 
+-- Whether a gate is this one or below it, in words that are a search of an index where they are inlined: '/' comes behind '.'.
+create or replace function deploy_gate.is_within(gate text, top text) returns boolean
+language sql immutable parallel safe as $$
+	select gate >= top and gate < top || '/' and (gate = top or gate > top || '.')
+$$;
+
 -- The names of gates in a JSON list, which need no escapes.
 create or replace function deploy_gate.names_in(list jsonb) returns text[]
 language sql stable parallel safe as $$

@@ -186,10 +186,7 @@ declare
 	n text;
 begin
 	foreach n in array gates loop
-		if exists (
-				select from deploy_gate.lease_gate lg
-				where lg.gate >= n and lg.gate < n || '/'
-					and (lg.gate = n or lg.gate > n || '.')) then
+		if exists (select from deploy_gate.lease_gate lg where deploy_gate.is_within(lg.gate, n)) then
 			return true;
 		elsif strpos(n, '.') > 0 and exists (
 				select from deploy_gate.lease_gate lg where lg.gate = any (deploy_gate.path(n))) then
@@ -209,8 +206,7 @@ declare
 	n text;
 begin
 	foreach n in array gates loop
-		select max(g.gap_until) into until from deploy_gate.gate g
-		where g.name >= n and g.name < n || '/' and (g.name = n or g.name > n || '.');
+		select max(g.gap_until) into until from deploy_gate.gate g where deploy_gate.is_within(g.name, n);
 		gap_until := greatest(gap_until, until);
 		if strpos(n, '.') > 0 then
 			select max(g.gap_until) into until from deploy_gate.gate g where g.name = any (deploy_gate.path(n));

@@ -17,12 +17,8 @@ with batch as materialized (
 	where case
 		when a.place > b.room or a.key = any (b.held) or not a.r ? 'max_ms' and (a.r ->> 'ttl_ms')::bigint > life.max_ms
 			or (select l.id from deploy_gate.lease l where l.id = a.id) is not null
-			or exists (
-				select from deploy_gate.lease_gate lg
-				where lg.gate >= a.gate and lg.gate < a.gate || '/' and (lg.gate = a.gate or lg.gate > a.gate || '.'))
-			or exists (
-				select from deploy_gate.gate k
-				where k.name >= a.gate and k.name < a.gate || '/' and (k.name = a.gate or k.name > a.gate || '.') and k.gap_until > b.at)
+			or exists (select from deploy_gate.lease_gate lg where deploy_gate.is_within(lg.gate, a.gate))
+			or exists (select from deploy_gate.gate k where deploy_gate.is_within(k.name, a.gate) and k.gap_until > b.at)
 			or exists (select from asked before where before.place < a.place and (before.gate = a.gate or before.id = a.id))
 		then false else pg_try_advisory_lock(a.key) end
 ), made as (

@@ -10,12 +10,10 @@ with batch as materialized (
 	set state = 'ended', ended_at = b.at, ending = 'opened', ended_by = l.holder, end_reason = a.r ->> 'reason', claim_session = null,
 		claim_request = null, unclaimed_at = null
 	from batch b, asked a
-	where l.id = any (array(select x.id from asked x)) and l.id = a.id and l.digest = a.r ->> 'digest' and l.kind = 'window' and l.state = 'closed'
-		and cardinality(l.gates) = 1 and a.r -> 'gates' ? l.gates[1]
+	where l.id = any (array(select x.id from asked x)) and l.id = a.id and l.digest = a.r ->> 'digest'
+		and l.kind = 'window' and l.state = 'closed' and cardinality(l.gates) = 1 and a.r -> 'gates' ? l.gates[1]
 		and not exists (
-			select from deploy_gate.lease_gate lg
-			where lg.gate >= l.gates[1] and lg.gate < l.gates[1] || '/' and lg.lease <> l.id
-				and (lg.gate = l.gates[1] or lg.gate > l.gates[1] || '.'))
+			select from deploy_gate.lease_gate lg where deploy_gate.is_within(lg.gate, l.gates[1]) and lg.lease <> l.id)
 	returning a.place, b.at, l.id, l.gates[1] as gate, l.fence, l.holder, l.end_reason,
 		greatest(deploy_gate.ms_between(l.closed_at, b.at), 0) as lasted_ms, deploy_gate.lease_json(l, b.at) as body
 ), cleared as (
