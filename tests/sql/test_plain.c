@@ -296,9 +296,7 @@ static void test_plain__looks_at_nothing_that_came_since_plans_were_made(void **
 
 	replica_close(&scene->one, "a", "g", "{}");
 	psql_run(&scene->admin, "analyze deploy_gate.lease, deploy_gate.lease_gate, deploy_gate.gate");
-	psql_run(psql,
-		"set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;"
-		" set enable_mergejoin = off; set enable_material = off; set enable_bitmapscan = off");
+	replica_pin_plans(&scene->one);
 	for (int i = 0; i < 2; i++) {
 		psql_run(psql, "prepare %s(jsonb) as %s", statements[i], query(statements[i]));
 		execute(&scene->one, statements[i], "test.asked('x', 'g')");

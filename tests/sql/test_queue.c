@@ -266,20 +266,12 @@ static void test_queue__no_gap_where_no_deploy_waits_or_no_job_did(void **state)
 	assert_close("made", &scene->one, "c", "g", "{}");
 }
 
-/* As the server has its session: a plan is made once, and not for what a table holds at the time. */
-static void pin_plans(struct psql *psql)
-{
-	psql_run(psql,
-		"set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;"
-		" set enable_mergejoin = off; set enable_material = off; set enable_bitmapscan = off");
-}
-
 /* PostgreSQL counted the leases while there were three. */
 static void test_tick__looks_at_none_of_what_ended_since_plans_were_made(void **state)
 {
 	struct scene *scene = *state;
 
-	pin_plans(&scene->one.psql);
+	replica_pin_plans(&scene->one);
 	assert_close("made", &scene->one, "a", "g", "{}");
 	assert_close("queued", &scene->one, "b", "g", WAITING);
 	assert_pass("made", &scene->one, "c", "h", "{}");

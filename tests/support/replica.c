@@ -60,6 +60,13 @@ void replica_open(struct replica *replica, const struct db *db, const char *name
 		name);
 }
 
+void replica_pin_plans(struct replica *replica)
+{
+	psql_run(&replica->psql,
+		"set plan_cache_mode = force_generic_plan; set enable_seqscan = off; set enable_hashjoin = off;"
+		" set enable_mergejoin = off; set enable_material = off; set enable_bitmapscan = off");
+}
+
 const char *replica_decide(struct replica *replica, const char *kind, const char *request)
 {
 	return psql_value(&replica->psql, "select test.batch(%lld, '%s', %s)", replica->number, kind, request);

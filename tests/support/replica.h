@@ -16,6 +16,9 @@ void replica_prepare(const struct db *);
 /* Connects and registers as a process of that name; psql_close(&r->psql) kills it. */
 void replica_open(struct replica *, const struct db *, const char *name);
 
+/* As the server has its session: a plan is made once, and not for what a table holds at the time. */
+void replica_pin_plans(struct replica *);
+
 /* One change of a kind ("close", "tick"), settled and committed; then the drop of unwanted locks. request is an expression
  * of type jsonb. Answers the word it came out with: of a close the one after settling. What settle said is left in the
  * temporary table settled of this session, the change's body in the table body. */
