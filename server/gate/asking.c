@@ -178,17 +178,20 @@ static struct asking *asking_new(struct keeper *k, struct call *call, char *requ
 	return asking;
 }
 
+char *request_mark(char *request, const char *name)
+{
+	char *marked;
+
+	if (asprintf(&marked, "{\"%s\":true,%s", name, request + 1) < 0)
+		die("out of memory");
+	free(request);
+	return marked;
+}
+
 /* The same request, which is to be refused where the gate is not known, if the settings say so; takes it. */
 static char *strictly(const struct keeper *k, char *request)
 {
-	char *strict;
-
-	if (!k->config->known_gates_only)
-		return request;
-	if (asprintf(&strict, "{\"known_only\":true,%s", request + 1) < 0)
-		die("out of memory");
-	free(request);
-	return strict;
+	return k->config->known_gates_only ? request_mark(request, "known_only") : request;
 }
 
 static struct asking *change_start(struct keeper *k, struct call *call, enum change_kind kind, char *request)

@@ -229,17 +229,11 @@ static void lose(struct closing *c, enum outcome outcome, const char *body)
 /* From the second time on it says so: then it does not take the claim from a request that came later with the same token. */
 static void mark_again(struct closing *c)
 {
-	char *marked;
-
 	if (c->asked_before)
 		return;
 	c->asked_before = true;
 	c->change.plain = NULL;
-	if (asprintf(&marked, "{\"again\":true,%s", c->request + 1) < 0)
-		die("out of memory");
-	free(c->request);
-	c->request = marked;
-	c->change.request = marked;
+	c->change.request = c->request = request_mark(c->request, "again");
 }
 
 static void asked(struct change *change, enum outcome outcome, const char *body)

@@ -117,6 +117,9 @@ const char *change_statement(enum change_kind);
 /* Its plain statement, where the request asks for one gate without ancestors and for nothing out of the ordinary; else NULL. */
 const char *change_plain_statement(enum change_kind, const cJSON *request);
 
+/* The same request with one member more, which is true; takes it. */
+char *request_mark(char *request, const char *name);
+
 /* The gates of a request that has come past the door; the result is the caller's (free). */
 struct gates *gates_of_list(const struct cJSON *);
 

@@ -21,7 +21,7 @@ struct batch {
 	bool everything;		/* the next settle looks at everything held */
 	struct turns waiting;
 	struct changes aboard;
-	bool plain;	     /* they are asked for by their plain statements, and nothing is settled */
+	bool plain;			/* they are asked for by their plain statements, and nothing is settled */
 	unsigned statements;		/* how many they took; those of a late batch have been answered */
 	bool in_flight;
 	bool late, borne;		/* past its deadline; with a known reason */
