@@ -1,10 +1,9 @@
 #include "pg/account.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/die.h"
+#include "base/text.h"
 #include "pg/literal.h"
 
 void account_init(struct account *a)
@@ -57,14 +56,13 @@ void account_remove(struct account *a, int64_t key, char mode)
 
 char *account_literal(const struct account *a, char mode)
 {
-	struct literal literal = { 0 };
-	char digits[24];
+	struct text literal = { 0 };
 
 	for (size_t i = 0; i < a->count; i++) {
 		if (a->locks[i].mode != mode)
 			continue;
 		literal_next(&literal);
-		literal_add(&literal, digits, (size_t)snprintf(digits, sizeof(digits), "%" PRId64, a->locks[i].key));
+		text_count(&literal, a->locks[i].key);
 	}
 	return literal_end(&literal);
 }

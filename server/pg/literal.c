@@ -1,30 +1,30 @@
 #include "pg/literal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/die.h"
+#include "base/text.h"
 
-void literal_add(struct literal *literal, const char *bytes, size_t size)
+void literal_next(struct text *literal)
 {
-	if (literal->length + size > literal->room) {
-		literal->room = 2 * literal->room + size;
-		literal->text = or_die(realloc(literal->text, literal->room));
+	text_say(literal, literal->length ? "," : "{");
+}
+
+void literal_add_quoted(struct text *literal, const char *string)
+{
+	text_say(literal, "\"");
+	for (size_t plain; *string; string += plain) {
+		plain = strcspn(string, "\"\\");
+		text_add(literal, string, plain);
+		if (string[plain]) {
+			text_add(literal, (char[]){ '\\', string[plain] }, 2);
+			plain++;
+		}
 	}
-	memcpy(literal->text + literal->length, bytes, size);
-	literal->length += size;
+	text_say(literal, "\"");
 }
 
-void literal_next(struct literal *literal)
+char *literal_end(struct text *literal)
 {
-	literal_add(literal, literal->length ? "," : "{", 1);
-}
-
-char *literal_end(struct literal *literal)
-{
-	if (!literal->length)
-		literal_add(literal, "{", 1);
-	literal_add(literal, "}", sizeof("}"));
-	literal->length = 0;
-	return literal->text;
+	text_say(literal, literal->length ? "}" : "{}");
+	return text_end(literal);
 }

@@ -1,21 +1,16 @@
-/* literal: an array literal of PostgreSQL in the making, {a,b}. Nothing in it is escaped. */
+/* literal: an array literal of PostgreSQL in the making, {a,b}: a text whose elements are added as they are, or in quotes. */
 #ifndef PG_LITERAL_H
 #define PG_LITERAL_H
 
-#include <stddef.h>
-
-/* All zero is empty. The text is the owner's (free), grown to what was needed so far. */
-struct literal {
-	char *text;
-	size_t length, room;
-};
-
-void literal_add(struct literal *, const char *bytes, size_t size);
+struct text;
 
 /* Puts what stands before the next element. */
-void literal_next(struct literal *);
+void literal_next(struct text *);
 
-/* Ends it, and returns the text; the next one begins afresh in the same memory. */
-char *literal_end(struct literal *);
+/* Adds a string as a whole element, in quotes. */
+void literal_add_quoted(struct text *, const char *string);
+
+/* Ends it, as text_end does. */
+char *literal_end(struct text *);
 
 #endif

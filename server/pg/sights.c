@@ -7,6 +7,7 @@
 
 #include "base/die.h"
 #include "base/names.h"
+#include "pg/literal.h"
 #include "pg/cells.h"
 #include "pg/snapshot.h"
 
@@ -93,22 +94,22 @@ void sights_want(struct sights *s, const char *name, bool details)
 /* Asking. Names need no escape. */
 
 /* Root first: "a,a.b,a.b.c". */
-static void add_path_of(struct literal *literal, const char *name)
+static void add_path_of(struct text *literal, const char *name)
 {
 	literal_next(literal);
-	literal_add(literal, "\"", 1);
+	text_say(literal, "\"");
 	for (const char *dot = strchr(name, '.'); dot; dot = strchr(dot + 1, '.')) {
-		literal_add(literal, name, (size_t)(dot - name));
-		literal_add(literal, ",", 1);
+		text_add(literal, name, (size_t)(dot - name));
+		text_say(literal, ",");
 	}
-	literal_add(literal, name, strlen(name));
-	literal_add(literal, "\"", 1);
+	text_say(literal, name);
+	text_say(literal, "\"");
 }
 
-static void add_name(struct literal *literal, const char *name)
+static void add_name(struct text *literal, const char *name)
 {
 	literal_next(literal);
-	literal_add(literal, name, strlen(name));
+	text_say(literal, name);
 }
 
 void sights_ask(struct sights *s, const char *parameters[static 3])
@@ -195,7 +196,7 @@ void sights_forget(struct sights *s)
 void sights_release(struct sights *s)
 {
 	sights_forget(s);
-	free(s->names.text);
-	free(s->paths.text);
-	free(s->details.text);
+	free(s->names.bytes);
+	free(s->paths.bytes);
+	free(s->details.bytes);
 }

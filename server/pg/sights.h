@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "pg/literal.h"
+#include "base/text.h"
 
 struct sight;
 
@@ -16,7 +16,7 @@ struct sights {
 	struct seen_gate *gates[SIGHTS_MAX];	/* in the order wanted, behind their ancestors */
 	unsigned count;
 	void *by_name;				/* the same: a tree of search.h */
-	struct literal names, paths, details;
+	struct text names, paths, details;
 };
 
 /* All zero is empty. */
