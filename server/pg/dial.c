@@ -2,12 +2,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <uv.h>
 
 #include "base/die.h"
 #include "pg/resolve.h"
 #include "pg/socket.h"
 #include "pg/verify.h"
+
+enum { BACKOFF_FIRST_MS = 50, BACKOFF_LAST_MS = 800 };
 
 struct dial {
 	struct dial_terms terms;
@@ -131,4 +134,13 @@ void dial_cancel(struct dial *d)
 	if (d->resolve)
 		resolve_cancel(d->resolve);
 	dial_free(d);
+}
+
+uint64_t dial_pause_ms(unsigned failures)
+{
+	uint64_t most = failures > 5 ? BACKOFF_LAST_MS : (uint64_t)BACKOFF_FIRST_MS << failures;
+	uint16_t jitter = 0;
+
+	(void)!getrandom(&jitter, sizeof(jitter), 0);
+	return most / 2 + jitter % (most / 2 + 1);
 }

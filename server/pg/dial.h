@@ -3,6 +3,7 @@
 #define PG_DIAL_H
 
 #include <libpq-fe.h>
+#include <stdint.h>
 
 struct dial;
 struct uv_loop_s;
@@ -18,5 +19,9 @@ struct dial_terms {
 /* The dial frees itself after done() or dial_cancel. The texts are copied where they are needed longer. */
 struct dial *dial_start(struct uv_loop_s *, const struct dial_terms *);
 void dial_cancel(struct dial *);
+
+/* How long to wait before the next, after so many that failed: longer from time to time, and at random, so that not all come at
+ * once. */
+uint64_t dial_pause_ms(unsigned failures);
 
 #endif

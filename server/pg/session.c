@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <uv.h>
 
 #include "base/container.h"
@@ -16,9 +15,7 @@
 
 enum {
 	DIAL_MS = 10000,
-	GREET_MS = 10000, /* to verify, and to prepare the last statement */
-	BACKOFF_FIRST_MS = 50,
-	BACKOFF_LAST_MS = 800
+	GREET_MS = 10000 /* to verify, and to prepare the last statement */
 };
 
 enum session_state { SESSION_RESTING, SESSION_DIALLING, SESSION_VERIFYING, SESSION_VERIFIED, SESSION_STOPPED };
@@ -75,18 +72,12 @@ static void land(struct session *s, bool arrived)
 	struct flight *flight = s->first;
 
 	s->first = flight->next;
-	if (!s->first)
+	/* The time of the next begins now: it could not go on before. */
+	if (s->first)
+		s->first->due_ms = uv_now(s->loop) + s->first->deadline_ms;
+	else
 		s->last = &s->first;
 	flight->landed(flight, arrived);
-}
-
-static uint64_t backoff_ms(unsigned failures)
-{
-	uint64_t most = failures > 5 ? BACKOFF_LAST_MS : (uint64_t)BACKOFF_FIRST_MS << failures;
-	uint16_t jitter = 0;
-
-	(void)!getrandom(&jitter, sizeof(jitter), 0);
-	return most / 2 + jitter % (most / 2 + 1);
 }
 
 static void lose(struct session *s, const char *why)
@@ -105,7 +96,7 @@ static void lose(struct session *s, const char *why)
 	s->connection = NULL;
 	while (s->first)
 		land(s, false);
-	uv_timer_start(&s->timer, attempt, backoff_ms(s->failures++), 0);
+	uv_timer_start(&s->timer, attempt, dial_pause_ms(s->failures++), 0);
 	if (told)
 		s->terms.lost(s->terms.context);
 }

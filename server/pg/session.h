@@ -33,7 +33,8 @@ struct session_terms {
 
 /* Statements that fly together: one implicit transaction, one round trip. */
 struct flight {
-	uint64_t deadline_ms;			/* how long it may take; then overdue() decides, or the session is thrown away */
+	/* How long it may take once it is the first; then overdue() decides, or the session is thrown away. */
+	uint64_t deadline_ms;
 	/* Each statement's result in order, also the failed and the aborted ones. Cleared by the session. */
 	void (*result)(struct flight *, unsigned index, const PGresult *);
 	/* arrived: everything up to the sync was answered; the results said how. Otherwise the outcome is unknown. */
