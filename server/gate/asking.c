@@ -8,6 +8,7 @@
 
 #include "base/container.h"
 #include "base/die.h"
+#include "base/json.h"
 #include "config.h"
 #include "gate/parts.h"
 #include "pg/batch.h"
@@ -21,6 +22,8 @@ struct asking {
 	struct change change;
 	struct read read;
 	char *request;
+	struct gates *gates;		/* of a change that may be plain */
+	char id[LEASE_ID_LEN + 1];	/* of its lease */
 	bool was_up;			/* when it arrived: then it may be asked again after an outage */
 	bool under_way;
 	uint64_t until_ms;
@@ -70,7 +73,7 @@ const char *change_statement(enum change_kind kind)
 
 const char *change_plain_statement(enum change_kind kind, const cJSON *request)
 {
-	static const char *const uncommon[] = { "takeover", "known_only", "outcome" };
+	static const char *const uncommon[] = { "takeover", "outcome" };
 	const cJSON *gates = cJSON_GetObjectItemCaseSensitive(request, "gates");
 	bool plain = gates && !gates->child->next && !strchr(gates->child->valuestring, '.');
 
@@ -87,6 +90,7 @@ static void release(struct task *task)
 	struct asking *asking = (struct asking *)task;
 
 	free(asking->request);
+	free(asking->gates);
 	free(asking);
 }
 
@@ -194,48 +198,63 @@ static char *strictly(const struct keeper *k, char *request)
 	return k->config->known_gates_only ? request_mark(request, "known_only") : request;
 }
 
-static struct asking *change_start(struct keeper *k, struct call *call, enum change_kind kind, char *request)
+static void look_for_plain(struct asking *asking, enum change_kind kind, const cJSON *terms)
 {
-	bool strict = kind == CHANGE_OPEN || kind == CHANGE_FORCE_OPEN;
-	struct asking *asking = asking_new(k, call, strict ? strictly(k, request) : request);
+	struct change *change = &asking->change;
 
-	request = asking->request;
+	asking->gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
+	snprintf(asking->id, sizeof(asking->id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
+	change->plain = change_plain_statement(kind, terms);
+	change->gate = gates_name(asking->gates, 0);
+	change->lease = asking->id;
+}
+
+/* terms: what the request says, NULL for one of our own; the request is taken. */
+static struct asking *change_start(
+	struct keeper *k, struct call *call, enum change_kind kind, char *request, const cJSON *terms)
+{
+	struct asking *asking = asking_new(k, call, request);
+
 	asking->was_up = keeper_writes(k);
 	asking->change = (struct change){ .statement = changes[kind].statement,
 		.request = request,
 		.after_drop = changes[kind].after_drop,
 		.turn = changes[kind].turn,
 		.done = changed };
-	if (changes[kind].plain) {
-		cJSON *terms = or_die(cJSON_Parse(request));
-
-		asking->change.plain = change_plain_statement(kind, terms);
-		cJSON_Delete(terms);
-	}
+	if (changes[kind].plain)
+		look_for_plain(asking, kind, terms);
 	/* Asked twice without the lease it means, it would end the next window. */
-	asking->change.once = kind == CHANGE_FORCE_OPEN && !strstr(request, "\"lease\"");
+	asking->change.once = kind == CHANGE_FORCE_OPEN && !cJSON_HasObjectItem(terms, "lease");
 	batch_add(k->batch, &asking->change);
 	keeper_nudge(k);
 	return asking;
 }
 
-void keeper_change(struct keeper *k, struct call *call, enum change_kind kind, char *request)
+static void change_at_once(struct keeper *k, struct call *call, enum change_kind kind, cJSON *terms)
+{
+	if (kind == CHANGE_OPEN || kind == CHANGE_FORCE_OPEN)
+		json_add_bool(terms, "known_only", k->config->known_gates_only);
+	change_start(k, call, kind, json_print(terms), terms);
+	cJSON_Delete(terms);
+}
+
+void keeper_change(struct keeper *k, struct call *call, enum change_kind kind, cJSON *terms)
 {
 	if (kind == CHANGE_CLOSE)
-		closing_start(k, call, request);
+		closing_start(k, call, terms);
 	else if (kind == CHANGE_ATTACH)
-		attached_start(k, call, request);
+		attached_start(k, call, terms);
 	else if (kind == CHANGE_PASS)
-		passing_start(k, call, request);
+		passing_start(k, call, terms);
 	else if (kind == CHANGE_REAP)
-		reaping_start(k, call, request);
+		reaping_start(k, call, terms);
 	else
-		change_start(k, call, kind, request);
+		change_at_once(k, call, kind, terms);
 }
 
 void keeper_post(struct keeper *k, enum change_kind kind, char *request, void (*done)(struct keeper *))
 {
-	struct asking *asking = change_start(k, NULL, kind, request);
+	struct asking *asking = change_start(k, NULL, kind, request, NULL);
 
 	asking->was_up = true;
 	asking->until_ms = UINT64_MAX;

@@ -216,12 +216,10 @@ static void give_up(uv_timer_t *timer)
 	task_abandon(timer->data);
 }
 
-void attached_start(struct keeper *k, struct call *call, char *request)
+void attached_start(struct keeper *k, struct call *call, cJSON *terms)
 {
 	struct attached *a = or_die(calloc(1, sizeof(*a)));
-	cJSON *terms = or_die(cJSON_Parse(request));
 
-	free(request);
 	snprintf(a->id, sizeof(a->id), "%s", json_text(terms, "id"));
 	token_make(a->stream);
 	json_add_text(terms, "stream", a->stream);

@@ -258,13 +258,11 @@ static void asked(struct change *change, enum outcome outcome, const char *body)
 		finish(c, outcome, body, NULL);
 }
 
-void closing_start(struct keeper *k, struct call *call, char *request)
+void closing_start(struct keeper *k, struct call *call, cJSON *terms)
 {
 	struct closing *c = or_die(calloc(1, sizeof(*c)));
-	cJSON *terms = or_die(cJSON_Parse(request));
 	uint64_t now = uv_now(k->loop);
 
-	free(request);
 	c->claim = ++k->last_claim;
 	json_add_number(terms, "claim", c->claim);
 	json_add_bool(terms, "known_only", k->config->known_gates_only);
@@ -276,7 +274,8 @@ void closing_start(struct keeper *k, struct call *call, char *request)
 	c->change = (struct change){
 		.statement = change_statement(CHANGE_CLOSE),
 		.plain = change_plain_statement(CHANGE_CLOSE, terms),
-		.close = c->id,
+		.gate = gates_name(c->gates, 0),
+		.lease = c->id,
 		.done = asked,
 	};
 	c->change.request = c->request = json_finish(terms);

@@ -11,6 +11,7 @@
 
 #include "base/outcome.h"
 
+struct cJSON;
 struct config;
 struct gates;
 struct keeper;
@@ -119,7 +120,7 @@ void keeper_wait(struct keeper *, struct call *, struct gates *, const struct wa
 
 /* A change. An ATTACH stays until its client hangs up or there is no more to tell. A CLOSE waits in the queue, and a PASS before its gates, as wait_ms and timeout_ms say. request is a JSON object;
  * it is taken. */
-void keeper_change(struct keeper *, struct call *, enum change_kind, char *request);
+void keeper_change(struct keeper *, struct call *, enum change_kind, struct cJSON *request);
 
 /* A read of what is committed. request is a JSON object; it is taken. */
 void keeper_read(struct keeper *, struct call *, enum read_kind, char *request);

@@ -38,7 +38,7 @@ static const struct seat_row {
 
 static void locks_up(struct member *m)
 {
-	batch_start(m->keeper->batch, m->number);
+	batch_start(m->keeper->batch, m->number, m->locks_max);
 	ticking_begin_anew(m->keeper);
 	rounds_begin_anew(m->keeper);
 }
@@ -58,6 +58,7 @@ static void registration_result(struct flight *flight, unsigned index, const PGr
 		snprintf(m->why, sizeof(m->why), "%s%s%s", result_message(result), hint ? "; " : "", hint ? hint : "");
 	} else if (m->seat == SEAT_LOCKS && index == 0 && PQntuples(result) == 1) {
 		m->number = cell_number(result, 0, 0, 0);
+		m->locks_max = cell_number(result, 0, 2, 0);
 		snprintf(m->why, sizeof(m->why), "%s", PQgetvalue(result, 0, 1));
 	}
 }

@@ -51,7 +51,7 @@ struct member {
 	struct session *session;
 	struct flight registration;
 	char why[SESSION_WHY_MAX];
-	int64_t number;
+	int64_t number, locks_max;		/* of the locks session */
 	bool waits;				/* to be registered, which has been said */
 	uv_timer_t again;
 };
@@ -124,11 +124,11 @@ char *request_mark(char *request, const char *name);
 struct gates *gates_of_list(const struct cJSON *);
 
 /* closing: the tasks behind CHANGE_CLOSE; request is taken. */
-void closing_start(struct keeper *, struct call *, char *request);
+void closing_start(struct keeper *, struct call *, cJSON *terms);
 
 /* attached: the tasks behind CHANGE_ATTACH; request is taken. rounds: what renews them, in the keeper's life and anew whenever the
  * locks session has come back. */
-void attached_start(struct keeper *, struct call *, char *request);
+void attached_start(struct keeper *, struct call *, cJSON *terms);
 void rounds_start(struct keeper *);
 void rounds_begin_anew(struct keeper *);
 void rounds_stop(struct keeper *);
@@ -152,10 +152,10 @@ void looking_forget(struct keeper *);
 char *jobs_report(const struct keeper *);
 
 /* passing: the tasks behind CHANGE_PASS; request is taken. */
-void passing_start(struct keeper *, struct call *, char *request);
+void passing_start(struct keeper *, struct call *, cJSON *terms);
 
 /* reaping: the tasks behind CHANGE_REAP; request is taken. */
-void reaping_start(struct keeper *, struct call *, char *request);
+void reaping_start(struct keeper *, struct call *, cJSON *terms);
 
 /* membership: the three sessions. */
 void members_init(struct keeper *);

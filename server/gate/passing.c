@@ -304,9 +304,8 @@ static struct passing *passing_new(void)
 	return p;
 }
 
-void passing_start(struct keeper *k, struct call *call, char *request)
+void passing_start(struct keeper *k, struct call *call, cJSON *terms)
 {
-	cJSON *terms = or_die(cJSON_Parse(request));
 	struct gates *gates = gates_of_list(cJSON_GetObjectItemCaseSensitive(terms, "gates"));
 	char id[LEASE_ID_LEN + 1];
 	struct wait_terms wait = { .inside = json_text(terms, "inside"),
@@ -316,7 +315,6 @@ void passing_start(struct keeper *k, struct call *call, char *request)
 		.timeout_ms = least(json_number(terms, "wait_ms", 0), json_number(terms, "timeout_ms", 0)) };
 	struct passing *p;
 
-	free(request);
 	snprintf(id, sizeof(id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
 	p = find_place(k, id, gates);
 	if (p) {

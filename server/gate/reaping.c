@@ -112,12 +112,12 @@ static void ended(struct change *change, enum outcome outcome, const char *body)
 	cJSON_Delete(piece);
 }
 
-void reaping_start(struct keeper *k, struct call *call, char *request)
+void reaping_start(struct keeper *k, struct call *call, cJSON *terms)
 {
 	struct reaping *r = or_die(calloc(1, sizeof(*r)));
 
-	r->terms = request;
-	r->request = or_die(strdup(request));
+	r->terms = json_finish(terms);
+	r->request = or_die(strdup(r->terms));
 	r->out = or_die(open_memstream(&r->answer, &r->size));
 	fputs("{\"leases\":[", r->out);
 	r->change = (struct change){ .statement = change_statement(CHANGE_REAP), .after_drop = true, .done = ended };

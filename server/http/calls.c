@@ -290,9 +290,9 @@ static enum outcome hand_change(struct request *request, enum stay stay,
 	if (outcome == OUTCOME_OK)
 		outcome = request_hand_over(request, stay, fault);
 	if (outcome == OUTCOME_OK)
-		keeper_change(request->desk->keeper, &request->call, (enum change_kind)request->route->kind,
-			json_print(object));
-	cJSON_Delete(object);
+		keeper_change(request->desk->keeper, &request->call, (enum change_kind)request->route->kind, object);
+	else
+		cJSON_Delete(object);
 	return outcome;
 }
 

@@ -1,7 +1,6 @@
 #include "pg/aftermath.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "pg/cells.h"
@@ -20,7 +19,7 @@ static void landed(struct flight *flight, bool arrived)
 	struct aftermath *after = (struct aftermath *)flight;
 
 	after->in_flight = false;
-	after->landed(after->context, after, !arrived || flight->failed);
+	after->landed(after->context, after, arrived && flight->failed);
 }
 
 void aftermath_init(
@@ -59,24 +58,17 @@ void aftermath_clear(struct aftermath *after)
 	*after->announcement = 0;
 }
 
-bool aftermath_send(struct aftermath *after, struct account *account)
+void aftermath_send(struct aftermath *after)
 {
-	char *x, *s;
-
-	if (!after->drop.count && !*after->announcement) {
-		changes_answer(&after->waiting);
-		return false;
-	}
-	for (size_t i = 0; i < after->drop.count; i++)
-		account_remove(account, after->drop.locks[i].key, after->drop.locks[i].mode);
-	x = account_literal(&after->drop, 'x');
-	s = account_literal(&after->drop, 's');
 	after->in_flight = true;
 	after->flight = (struct flight){ .deadline_ms = DEADLINE_MS, .result = result, .landed = landed };
 	session_fly(after->session, &after->flight);
-	session_add(after->session, "after", 3, (const char *const[]){ x, s, after->announcement });
+	session_add(after->session, "after", 0, NULL);
 	session_depart(after->session);
-	free(x);
-	free(s);
-	return true;
+}
+
+void aftermath_settle(const struct aftermath *after, struct account *account)
+{
+	for (size_t i = 0; i < after->drop.count; i++)
+		account_remove(account, after->drop.locks[i].key, after->drop.locks[i].mode);
 }

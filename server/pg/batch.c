@@ -66,7 +66,7 @@ struct batch *batch_new(struct uv_loop_s *loop, const struct batch_terms *terms)
 	changes_init(&b->aboard);
 	for (int i = 0; i < 2; i++)
 		aftermath_init(&b->after[i], terms->session, after_landed, b);
-	b->composing = &b->after[0];
+	b->behind = &b->after[0];
 	b->audit =
 		(struct audit){ .session = terms->session, .account = terms->account, .context = b, .done = audited };
 	uv_timer_init(loop, &b->pause);
@@ -81,9 +81,10 @@ void batch_free(struct batch *b)
 	free(b);
 }
 
-void batch_start(struct batch *b, int64_t number)
+void batch_start(struct batch *b, int64_t number, int64_t locks_max)
 {
 	b->number = number;
+	b->locks_max = (size_t)locks_max;
 	b->serves = b->everything = true;
 	b->doubt = false;
 	account_clear(b->terms.account);
@@ -139,11 +140,10 @@ static void committed(struct batch *b, struct changes *done)
 
 		if (not_plain)
 			change->plain = NULL;
-		changes_add(not_plain ? &again : change->after_drop ? &b->composing->waiting : done, change);
+		changes_add(not_plain ? &again : change->after_drop ? &b->behind->waiting : done, change);
 	}
 	turns_put_back(&b->waiting, &again);
-	if (aftermath_send(b->composing, b->terms.account))
-		b->composing = b->composing == &b->after[0] ? &b->after[1] : &b->after[0];
+	aftermath_settle(b->behind, b->terms.account);
 }
 
 /* Rolled back: what begin could not do goes again as it was; where a change or settle raised, each goes alone, so that only the
@@ -152,7 +152,7 @@ static void rolled_back(struct batch *b)
 {
 	struct change *only = b->aboard.first;
 
-	aftermath_clear(b->composing);
+	aftermath_clear(b->behind);
 	/* Where begin failed, nothing behind it was tried. */
 	b->doubt |= b->trouble == CHANGE_FAILED;
 	b->everything = true;
@@ -186,13 +186,15 @@ static void batch_landed(struct flight *flight, bool arrived)
 	changes_init(&done);
 	b->in_flight = b->late = false;
 	if (!arrived) {
-		aftermath_clear(b->composing);
+		aftermath_clear(b->behind);
 		changes_fail(&b->aboard, OUTCOME_UNAVAILABLE);
 	} else if (flight->failed) {
 		rolled_back(b);
 	} else {
 		committed(b, &done);
 	}
+	if (b->behind->in_flight)
+		b->behind = b->behind == &b->after[0] ? &b->after[1] : &b->after[0];
 	batch_send(b);
 	changes_answer(&done);
 }
@@ -217,36 +219,45 @@ static uint64_t batch_overdue(struct flight *flight)
 
 /* Sending. */
 
-static void board(struct batch *b)
+/* Returns whether anything may be left for afterwards. */
+static bool board(struct batch *b)
 {
-	turns_board(&b->waiting, &b->aboard);
+	unsigned count = turns_board(&b->waiting, &b->aboard);
+	bool postpones;
+
 	b->cursor = b->aboard.first;
-	b->plain = true;
+	b->plain = b->terms.account->count + count <= b->locks_max;
+	postpones = false;
 	for (struct change *change = b->cursor; change; change = change->next) {
 		change->undecided = true;
 		change->body = NULL;
 		b->everything |= change->everything;
 		b->plain &= change->plain != NULL;
+		postpones |= change->after_drop;
 	}
 	b->plain &= !b->everything;
+	return postpones || !b->plain;
 }
 
-/* Adds the change, in a plain batch with those behind it that the same statement takes; returns the first of the others. */
-static const struct change *add_changes(struct batch *b, const struct change *change)
+/* Adds all that go by their plain statements: with each those behind it that the same one takes. */
+static void add_plain(struct batch *b, const char *held_x)
 {
-	const struct change *end = change->next;
-	char *list;
+	for (const struct change *c = b->aboard.first, *end; c; c = end) {
+		char *list = change_run_list(c, end = change_run_end(c));
 
-	b->statements++;
-	if (b->plain) {
-		end = change_run_end(change);
-		list = change_run_list(change, end);
-		session_add(b->terms.session, change->plain, 1, (const char *const[]){ list });
+		session_add(b->terms.session, c->plain, 2, (const char *const[]){ list, held_x });
 		free(list);
-	} else {
-		session_add(b->terms.session, change->statement, 1, &change->request);
+		b->statements++;
 	}
-	return end;
+}
+
+static void add_changes(struct batch *b)
+{
+	for (const struct change *c = b->aboard.first; c; c = c->next) {
+		session_add(b->terms.session, c->statement, 1, &c->request);
+		b->statements++;
+	}
+	session_add(b->terms.session, "settle", 1, (const char *const[]){ b->everything ? "t" : "f" });
 }
 
 static void send_batch(struct batch *b, const char *number)
@@ -254,21 +265,25 @@ static void send_batch(struct batch *b, const char *number)
 	uint64_t held_up_ms = b->held_up_since_ms ? uv_now(b->pause.loop) - b->held_up_since_ms : 0;
 	char held_up[24];
 	char *x = account_literal(b->terms.account, 'x'), *s = account_literal(b->terms.account, 's');
+	bool postpones = board(b);
 
-	board(b);
 	b->trouble = FINE;
 	b->flight = (struct flight){
 		.deadline_ms = DEADLINE_MS, .result = batch_note, .landed = batch_landed, .overdue = batch_overdue
 	};
 	session_fly(b->terms.session, &b->flight);
 	snprintf(held_up, sizeof(held_up), "%" PRIu64, held_up_ms);
-	session_add(b->terms.session, "begin", 4, (const char *const[]){ number, held_up, x, s });
+	/* Plain statements are told the account themselves. */
+	session_add(b->terms.session, "begin", 4,
+		(const char *const[]){ number, held_up, b->plain ? "{}" : x, b->plain ? "{}" : s });
 	b->statements = 0;
-	for (const struct change *c = b->aboard.first; c;)
-		c = add_changes(b, c);
-	if (!b->plain)
-		session_add(b->terms.session, "settle", 1, (const char *const[]){ b->everything ? "t" : "f" });
+	if (b->plain)
+		add_plain(b, x);
+	else
+		add_changes(b);
 	session_depart(b->terms.session);
+	if (postpones)
+		aftermath_send(b->behind);
 	free(x);
 	free(s);
 }
@@ -282,8 +297,8 @@ void batch_send(struct batch *b)
 		turns_fail(&b->waiting, OUTCOME_UNAVAILABLE);
 		return;
 	}
-	/* The one being composed next must have landed: two in flight are one more than anybody needs. */
-	if (!turns_any(&b->waiting) || b->in_flight || b->pausing || b->composing->in_flight)
+	/* What is to go behind it must have landed: two in flight are one more than anybody needs. */
+	if (!turns_any(&b->waiting) || b->in_flight || b->pausing || b->behind->in_flight)
 		return;
 	snprintf(number, sizeof(number), "%" PRId64, b->number);
 	b->in_flight = true;

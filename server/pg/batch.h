@@ -31,8 +31,8 @@ struct batch_terms {
 struct batch *batch_new(struct uv_loop_s *, const struct batch_terms *);
 void batch_free(struct batch *);
 
-/* The session serves from now on under this number, holding nothing. */
-void batch_start(struct batch *, int64_t number);
+/* The session serves from now on under this number, holding nothing, and at most so many locks. */
+void batch_start(struct batch *, int64_t number, int64_t locks_max);
 
 /* The session is lost: what waits is answered with UNAVAILABLE. */
 void batch_halt(struct batch *);

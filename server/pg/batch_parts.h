@@ -17,6 +17,7 @@
 struct batch {
 	struct batch_terms terms;
 	int64_t number;
+	size_t locks_max;		/* that this session may hold; where it might be more, nothing is plain */
 	bool serves, doubt;		/* doubt: the account has to be read again */
 	bool everything;		/* the next settle looks at everything held */
 	struct turns waiting;
@@ -30,7 +31,7 @@ struct batch {
 	struct change *cursor;		/* aboard, whose result comes next */
 	enum { FINE, BEGIN_FAILED, CHANGE_FAILED } trouble;
 	struct aftermath after[2];
-	struct aftermath *composing;	/* the other may be in flight */
+	struct aftermath *behind;	/* the batch that is under way, or goes next; the other may be in flight */
 	uv_timer_t pause;
 	bool pausing;
 	uint64_t held_up_since_ms;	/* since when begin fails; 0 where it does not */

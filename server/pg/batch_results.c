@@ -7,6 +7,7 @@
 #include "pg/account.h"
 #include "pg/batch_parts.h"
 #include "pg/cells.h"
+#include "pg/telling.h"
 
 /* The columns of the query "settle". */
 enum { WHAT, LEASE, OUTCOME, KEY, MODE, BODY };
@@ -14,7 +15,7 @@ enum { WHAT, LEASE, OUTCOME, KEY, MODE, BODY };
 static void note_close(struct batch *b, const PGresult *rows, int row)
 {
 	for (struct change *c = b->aboard.first; c; c = c->next) {
-		if (!c->undecided || !c->close || strcmp(c->close, cell_text(rows, row, LEASE)) != 0)
+		if (!c->undecided || !c->lease || strcmp(c->lease, cell_text(rows, row, LEASE)) != 0)
 			continue;
 		c->undecided = false;
 		c->outcome = outcome_of_word(cell_text(rows, row, OUTCOME));
@@ -32,11 +33,11 @@ static void note_settled(struct batch *b, const PGresult *rows, int i)
 	if (strcmp(what, "took") == 0)
 		account_add(b->terms.account, key, *mode);
 	else if (strcmp(what, "drop") == 0)
-		aftermath_drop(b->composing, key, *mode);
+		aftermath_drop(b->behind, key, *mode);
 	else if (strcmp(what, "close") == 0)
 		note_close(b, rows, i);
 	else if (strcmp(what, "changed") == 0)
-		aftermath_announce(b->composing, cell_text(rows, i, LEASE));
+		aftermath_announce(b->behind, cell_text(rows, i, LEASE));
 	else
 		b->terms.next_due(b->terms.context, key);
 }
@@ -75,9 +76,8 @@ static void note_change(struct change *change, const PGresult *result, int row)
 	change->body = cell_copy(result, row, 1);
 }
 
-/* The columns of the plain statements behind outcome and body: the place in the list, and the key of the gate's lock, which was
- * taken unless the gate is to be announced. */
-enum { PLACE = 2, GATE_KEY, ANNOUNCED };
+/* The columns of the plain statements; key is that of the gate's lock, which was taken unless the gate is to be announced. */
+enum { PLAIN_LEASE, PLAIN_OUTCOME, TOLD, TOLD_AT, GATE_KEY, ANNOUNCED };
 
 static void note_lock(struct batch *b, int64_t key, const char *announced)
 {
@@ -85,26 +85,30 @@ static void note_lock(struct batch *b, int64_t key, const char *announced)
 		account_add(b->terms.account, key, 'x');
 		return;
 	}
-	aftermath_announce(b->composing, announced);
+	aftermath_announce(b->behind, announced);
 	/* The window may be guarded by another replica, which hears of it. */
 	if (account_has(b->terms.account, key, 'x'))
-		aftermath_drop(b->composing, key, 'x');
+		aftermath_drop(b->behind, key, 'x');
+}
+
+static void note_told(struct change *change, const PGresult *rows, int row)
+{
+	change->undecided = false;
+	change->outcome = outcome_of_word(cell_text(rows, row, PLAIN_OUTCOME));
+	change->body = telling_of_lease(cell_text(rows, row, TOLD), cell_text(rows, row, TOLD_AT));
 }
 
 static void note_run(struct batch *b, const PGresult *rows)
 {
-	struct change *run = b->cursor;
+	struct change *end = b->cursor ? change_run_end(b->cursor) : NULL;
 
 	for (int i = 0; i < PQntuples(rows); i++) {
-		struct change *change = run;
-
 		note_lock(b, cell_number(rows, i, GATE_KEY, 0), cell_text(rows, i, ANNOUNCED));
-		for (int64_t place = cell_number(rows, i, PLACE, 1); change && place > 1; place--)
-			change = change->next;
-		if (change)
-			note_change(change, rows, i);
+		for (struct change *c = b->cursor; c != end; c = c->next)
+			if (strcmp(c->lease, cell_text(rows, i, PLAIN_LEASE)) == 0)
+				note_told(c, rows, i);
 	}
-	b->cursor = run ? change_run_end(run) : NULL;
+	b->cursor = end;
 }
 
 void batch_note(struct flight *flight, unsigned index, const PGresult *result)

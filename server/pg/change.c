@@ -1,9 +1,10 @@
 #include "pg/change.h"
 
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "base/die.h"
+#include "base/text.h"
+#include "pg/literal.h"
 
 enum { RUN_MAX = 32 };
 
@@ -74,24 +75,32 @@ void changes_fail(struct changes *list, enum outcome outcome)
 	changes_answer(list);
 }
 
+/* Whether one of those before it in the list, from the first on, is of the same gate or lease. */
+static bool is_near(const struct change *first, const struct change *change)
+{
+	for (; first != change; first = first->next)
+		if (strcmp(first->gate, change->gate) == 0 || strcmp(first->lease, change->lease) == 0)
+			return true;
+	return false;
+}
+
 struct change *change_run_end(const struct change *change)
 {
 	struct change *end = change->next;
 
-	for (unsigned count = 1; end && end->plain == change->plain && count < RUN_MAX; count++)
+	for (unsigned count = 1; end && end->plain == change->plain && count < RUN_MAX && !is_near(change, end);
+		count++)
 		end = end->next;
 	return end;
 }
 
 char *change_run_list(const struct change *change, const struct change *end)
 {
-	char *list = NULL;
-	size_t size;
-	FILE *out = or_die(open_memstream(&list, &size));
+	struct text list = { 0 };
 
-	for (const struct change *c = change; c != end; c = c->next)
-		fprintf(out, "%c%s", c == change ? '[' : ',', c->request);
-	fputc(']', out);
-	fclose(out);
-	return or_die(list);
+	for (const struct change *c = change; c != end; c = c->next) {
+		literal_next(&list);
+		literal_add_quoted(&list, c->request);
+	}
+	return literal_end(&list);
 }

@@ -1,37 +1,18 @@
--- The frame of a batch: begin, then the changes and settle (in files of their own), and afterwards the drop of locks and the
--- announcement. What one call leaves for the next in the same transaction (the clock, the session, the gates touched) is kept
+-- The frame of a batch: begin (a query), then the changes and settle (in files of their own), and afterwards the drop of locks and
+-- the announcement. What one call leaves for the next in the same transaction (the clock, the session, the gates touched) is kept
 -- in transaction-local settings, so that a change without a begin before it fails.
 
--- Locks the one service row, so that of all replicas only one batch is decided at a time; checks that this session is still
--- whom it claims to be; reads the clock once for the whole batch, and stamps it where due. held_up_ms: for how long begin has
--- failed before, because somebody else had the row. held_x, held_s: the account of the locks this session holds, because
--- PostgreSQL counts a lock taken twice.
-create or replace function deploy_gate.begin(me bigint, held_up_ms bigint, held_x bigint[], held_s bigint[]) returns void
+-- Stamps the session, unless it is not whom it claims to be any more. It is asked no more often than that: nobody else can
+-- supersede a session whose stamp is fresh, and whose backend lives. Which session it is, and when it was stamped, is remembered
+-- in settings of the session.
+create or replace function deploy_gate.stamp_session(me bigint, at timestamptz) returns void
 language plpgsql as $$
-declare
-	asked_at timestamptz := clock_timestamp();
-	at timestamptz;
-	gap interval;
-	superseded boolean;
-	unstamped boolean;
 begin
-	select stamped_at into at from deploy_gate.service for no key update;
-	gap := clock_timestamp() - at;
-	at := at + gap;
-	select s.ended_at is not null or s.pid <> pg_backend_pid(), at - s.stamped_at not between interval '0' and interval '500 ms'
-	into superseded, unstamped from deploy_gate.session s where s.number = me;
-	if superseded is distinct from false then
+	update deploy_gate.session set stamped_at = at where number = me and ended_at is null and pid = pg_backend_pid();
+	if not found then
 		raise exception 'deploy-gate: session % was superseded or declared dead', me using errcode = 'DG001';
 	end if;
-	if gap not between interval '0' and interval '500 ms' then
-		perform deploy_gate.stamp_service(at, gap);
-	end if;
-	if unstamped then
-		update deploy_gate.session set stamped_at = at where number = me;
-	end if;
-	perform set_config('deploy_gate.now', at::text, true), set_config('deploy_gate.session', me::text, true),
-		set_config('deploy_gate.waited_ms', (held_up_ms + deploy_gate.ms_between(asked_at, at))::text, true),
-		set_config('deploy_gate.held_x', held_x::text, true), set_config('deploy_gate.held_s', held_s::text, true);
+	perform set_config('deploy_gate.session', me::text, false), set_config('deploy_gate.stamped_at', at::text, false);
 end $$;
 
 -- A stamp that is old or ahead shows that the service was away, or that the clock was stepped back.
@@ -65,7 +46,7 @@ create or replace function deploy_gate.batch_session() returns bigint
 language sql stable as $$ select current_setting('deploy_gate.session')::bigint $$;
 
 create or replace function deploy_gate.was_held_up() returns boolean
-language sql stable as $$ select current_setting('deploy_gate.waited_ms')::bigint > 1000 $$;
+language sql stable as $$ select current_setting('deploy_gate.held_up', true) = 'yes' $$;
 
 -- The lists that the calls of one batch leave for each other: words by commas, some perhaps twice. Each begins empty with the
 -- transaction.
@@ -108,7 +89,7 @@ end $$;
 
 -- What this session holds in that mode, with what this batch took.
 create or replace function deploy_gate.held(mode text) returns bigint[]
-language sql stable as $$ select current_setting('deploy_gate.held_' || mode)::bigint[] $$;
+language sql stable as $$ select coalesce(nullif(current_setting('deploy_gate.held_' || mode, true), ''), '{}')::bigint[] $$;
 
 -- How many locks this session may hold: a tenth of PostgreSQL's lock table, because that is for everybody, and once it is full
 -- nobody's statements are carried out.
@@ -181,22 +162,38 @@ begin
 	return blocked;
 end $$;
 
--- After the commit, in a transaction of its own: a commit that notifies takes a cluster-wide lock. Answers how many locks were
--- not held after all.
-create or replace function deploy_gate.after(drop_x bigint[], drop_s bigint[], announcement text) returns bigint
+-- What is to be done behind the commit: "x" or "s" and the key of a lock to drop, ":" and a gate to announce. A setting of the
+-- session, because that is rolled back with the transaction and yet outlives it.
+create or replace function deploy_gate.postpone(words text) returns text
+language sql volatile as $$
+	select set_config('deploy_gate.postponed', concat(current_setting('deploy_gate.postponed', true), words, ','), false)
+$$;
+
+-- Does what the transaction before it postponed, in one of its own: a commit that notifies takes a cluster-wide lock. Answers how
+-- many locks were not held after all.
+create or replace function deploy_gate.after() returns bigint
 language plpgsql as $$
 declare
+	postponed text := current_setting('deploy_gate.postponed', true);
 	missing bigint := 0;
-	key bigint;
+	changed text := '';
+	word text;
 begin
-	foreach key in array drop_x loop
-		missing := missing + (not pg_advisory_unlock(key))::integer;
-	end loop;
-	foreach key in array drop_s loop
-		missing := missing + (not pg_advisory_unlock_shared(key))::integer;
-	end loop;
-	if announcement <> '' then
-		perform pg_notify('deploy_gate', announcement);
+	if coalesce(postponed, '') = '' then
+		return 0;
 	end if;
+	foreach word in array string_to_array(rtrim(postponed, ','), ',') loop
+		if starts_with(word, 'x') then
+			missing := missing + (not pg_advisory_unlock(substr(word, 2)::bigint))::integer;
+		elsif starts_with(word, 's') then
+			missing := missing + (not pg_advisory_unlock_shared(substr(word, 2)::bigint))::integer;
+		else
+			changed := changed || ',' || substr(word, 2);
+		end if;
+	end loop;
+	if changed <> '' then
+		perform pg_notify('deploy_gate', case when length(changed) > 7000 then '*' else substr(changed, 2) end);
+	end if;
+	perform set_config('deploy_gate.postponed', '', false);
 	return missing;
 end $$;

@@ -3,14 +3,15 @@
 
 -- Makes the locks of this session match the rows: takes by try what its windows lack, names what nobody wants any more.
 -- everything: not only for the gates of this batch. Answers rows: 'close' with lease, outcome and body, one for each close that
--- waits for it; 'took' and 'drop' with key and mode; 'changed' with a gate in lease; and, where everything was looked at, 'next'
--- with the milliseconds until the next tick is due in key.
+-- waits for it; 'took' with key and mode; 'drop' with key and mode and 'changed' with a gate in lease, both of which it postpones;
+-- and, where everything was looked at, 'next' with the milliseconds until the next tick is due in key.
 create or replace function deploy_gate.settle(everything boolean)
 returns table (what text, lease text, outcome text, key bigint, mode text, body json)
 language plpgsql as $$
 declare
 	touched text[] := deploy_gate.noted('touched');
 	told text[] := '{}';
+	postponed text[] := '{}';
 	w deploy_gate.lease;
 	word text;
 begin
@@ -41,6 +42,7 @@ begin
 	touched := touched || deploy_gate.noted('left');
 	if everything or touched <> '{}' then
 		for key, mode in select u.key, u.mode from deploy_gate.unwanted(touched, everything) u loop
+			postponed := postponed || (mode || key);
 			return next;
 		end loop;
 	end if;
@@ -51,8 +53,12 @@ begin
 	foreach lease in array deploy_gate.noted('changed') loop
 		continue when lease = any (told);
 		told := told || lease;
+		postponed := postponed || (':' || lease);
 		return next;
 	end loop;
+	if postponed <> '{}' then
+		perform deploy_gate.postpone(array_to_string(postponed, ','));
+	end if;
 	if everything then
 		lease := null;
 		what := 'next';

@@ -150,10 +150,10 @@ begin
 		perform deploy_gate.leave_locks(gates);
 		return null;
 	end if;
-	insert into deploy_gate.lease as l (id, digest, kind, state, gates, holder, reason, url, job, fence, ttl_ms, created_at, expires_at,
-		session, locked, answered, claim_session, claim_request, inside)
+	insert into deploy_gate.lease as l (id, digest, kind, state, gates, holder, reason, url, job, number, fence, ttl_ms, created_at,
+		expires_at, session, locked, answered, claim_session, claim_request, inside)
 	values (left(asked.digest, 32), asked.digest, 'pass', 'inside', gates, asked.holder, asked.reason, asked.url, asked.job,
-		make_pass.fence, ttl_ms, at, at + deploy_gate.ms(ttl_ms), me, blocked is null, true, me, (request ->> 'claim')::bigint,
+		null, make_pass.fence, ttl_ms, at, at + deploy_gate.ms(ttl_ms), me, blocked is null, true, me, (request ->> 'claim')::bigint,
 		make_pass.inside)
 	returning l into stored;
 	perform deploy_gate.list_gates(stored.l, 'pass'), deploy_gate.record('passed', stored.l, asked.reason, asked.holder);

@@ -141,7 +141,8 @@ begin
 	if heir is not null then
 		gates := array(
 			select distinct lg.gate from deploy_gate.lease_gate lg join deploy_gate.lease l on l.id = lg.lease where l.session = me);
-		perform deploy_gate.supersede(me, heir, 'left'), deploy_gate.leave_locks(gates), deploy_gate.change(array['!'] || gates);
+		perform deploy_gate.supersede(me, heir, 'left'), deploy_gate.leave_locks(gates), deploy_gate.change(array['!'] || gates),
+			set_config('deploy_gate.stamped_at', '', false);
 	end if;
 	outcome := 'ok';
 end $$;

@@ -1,5 +1,6 @@
 /* Replicas that stop in the middle of something, and what is theirs and in everybody's way. */
 #include "support/private.h"
+#include "support/replica.h"
 
 #include <stdio.h>
 #include <sys/resource.h>
@@ -13,15 +14,14 @@ static const char is_there[] = "select exists (select from pg_stat_activity wher
 static void freeze_sending(struct psql *frozen, const struct db *db, struct psql *admin)
 {
 	char number[24];
-	const char *const values[] = { number };
+	const char *const values[] = { number, "0", "{}", "{}" };
 
 	psql_open(frozen, db, "application_name=deploy-gated/locks");
 	snprintf(number, sizeof(number), "%lld",
 		psql_number(
 			frozen, "select number from deploy_gate.register_locks('a process', 'frozen', '0', 'here')"));
 	assert_true(PQenterPipelineMode(frozen->pg));
-	assert_true(PQsendQueryParams(
-		frozen->pg, "select deploy_gate.begin($1::bigint, 0, '{}', '{}')", 1, NULL, values, NULL, NULL, 0));
+	assert_true(PQsendQueryParams(frozen->pg, replica_query("begin"), 4, NULL, values, NULL, NULL, 0));
 	assert_int_equal(PQflush(frozen->pg), 0);
 	psql_until(admin,
 		"select state = 'active' and wait_event = 'ClientRead' and backend_xid is not null"

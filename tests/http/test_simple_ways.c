@@ -31,8 +31,7 @@ static void test_simple__announcements_are_not_made_in_the_transaction_of_the_ch
 	struct stage *stage = *state;
 	struct ask *wait, *queued;
 
-	wrap(stage, "after", "drop_x bigint[], drop_s bigint[], announcement text", "drop_x, drop_s, announcement",
-		"bigint",
+	wrap(stage, "after", "", "", "bigint",
 		"if txid_current_if_assigned() is not null then raise 'announced by the transaction that changed "
 		"rows'; end if");
 	use_wrapped(stage);

@@ -45,8 +45,8 @@ static void test_begin__one_batch_is_decided_at_a_time(void **state)
 	char call[64];
 
 	psql_run(&scene->one.psql, "begin");
-	psql_run(&scene->one.psql, "select deploy_gate.begin(%lld, 0, '{}', '{}')", scene->one.number);
-	snprintf(call, sizeof(call), "select deploy_gate.begin(%lld, 0, '{}', '{}')", scene->two.number);
+	psql_run(&scene->one.psql, "select test.begin(%lld, 0, '{}', '{}')", scene->one.number);
+	snprintf(call, sizeof(call), "select test.begin(%lld, 0, '{}', '{}')", scene->two.number);
 	psql_send(&scene->two.psql, call);
 	psql_until(&scene->admin, "select wait_event_type = 'Lock' from pg_stat_activity where pid = %d",
 		scene->two.psql.pid);
@@ -65,16 +65,19 @@ static void test_begin__a_change_without_it_fails(void **state)
 	assert_value(&scene->admin, "0", "select count(*) from deploy_gate.lease");
 }
 
-/* A thawed zombie's batch does nothing. */
+/* A thawed zombie's batch does nothing: its stamp is old. */
 static void test_begin__is_refused_to_a_session_that_is_over_or_another_s(void **state)
 {
+	static const char forget_stamp[] = "select set_config('deploy_gate.stamped_at', '', false)";
 	struct scene *scene = *state;
 
-	assert_state(&scene->one.psql, "DG001", "select deploy_gate.begin(%lld, 0, '{}', '{}')", scene->two.number);
-	assert_state(&scene->one.psql, "DG001", "select deploy_gate.begin(999999, 0, '{}', '{}')");
+	assert_state(&scene->one.psql, "DG001", "select test.begin(%lld, 0, '{}', '{}')", scene->two.number);
+	assert_state(&scene->one.psql, "DG001", "select test.begin(999999, 0, '{}', '{}')");
+	assert_state(&scene->one.psql, "00000", "select test.begin(%lld, 0, '{}', '{}')", scene->one.number);
 	psql_run(&scene->admin, "update deploy_gate.session set ended_at = now() where number = %lld",
 		scene->one.number);
-	assert_state(&scene->one.psql, "DG001", "select deploy_gate.begin(%lld, 0, '{}', '{}')", scene->one.number);
+	psql_run(&scene->one.psql, forget_stamp);
+	assert_state(&scene->one.psql, "DG001", "select test.begin(%lld, 0, '{}', '{}')", scene->one.number);
 }
 
 static void test_register__proves_its_life_by_a_lock(void **state)
@@ -267,7 +270,7 @@ static void test_leave__hands_the_leases_to_another(void **state)
 	psql_until_notified(&scene->admin, "!,g");
 	assert_value(&scene->admin, "0", "select count(*) from deploy_gate.locks where granted");
 	assert_owner(scene, "a", &scene->two, "f");
-	assert_state(&scene->one.psql, "DG001", "select deploy_gate.begin(%lld, 0, '{}', '{}')", scene->one.number);
+	assert_state(&scene->one.psql, "DG001", "select test.begin(%lld, 0, '{}', '{}')", scene->one.number);
 }
 
 static void test_database__a_foreign_one_is_refused_until_adopted(void **state)

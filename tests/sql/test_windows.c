@@ -113,9 +113,9 @@ static void test_expiry__a_batch_that_had_to_wait_lets_the_renewals_in_first(voi
 	assert_close("made", &scene->one, "a", "g", "{}");
 	expire(scene, "a");
 	psql_run(&scene->one.psql, "begin");
-	psql_run(&scene->one.psql, "select deploy_gate.begin(%lld, 0, '{}', '{}')", scene->one.number);
+	psql_run(&scene->one.psql, "select test.begin(%lld, 0, '{}', '{}')", scene->one.number);
 	psql_run(&scene->one.psql,
-		"select set_config('deploy_gate.waited_ms', '1001', true), deploy_gate.change_tick('{}')");
+		"select set_config('deploy_gate.held_up', 'yes', true), deploy_gate.change_tick('{}')");
 	psql_run(&scene->one.psql, "commit");
 	assert_lease(scene, "a", "closed");
 	replica_tick(&scene->one);

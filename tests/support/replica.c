@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "pg/sql.h"
+
 /* The frame of a batch as the server sends it, in one function. The account of held locks is read where the server keeps it. */
 static const char frame[] =
 	"create schema test;\n"
@@ -29,18 +31,23 @@ static const char frame[] =
 	"  (what text, lease text, outcome text, key bigint, mode text, body json);\n"
 	" create temp table if not exists body (body jsonb);\n"
 	" truncate settled, body;\n"
-	" perform deploy_gate.begin(me, 0, test.held(me, 'ExclusiveLock'), test.held(me, 'ShareLock'));\n"
+	" perform test.begin(me, 0, test.held(me, 'ExclusiveLock')::text, test.held(me, 'ShareLock')::text);\n"
 	" execute format('select outcome, body from deploy_gate.change_%s($1)', kind) using request into came, told;\n"
 	" insert into settled\n"
 	" select * from deploy_gate.settle(coalesce((request ->> 'everything')::boolean, false));\n"
 	" insert into body values (coalesce((select s.body from settled s where what = 'close'), told));\n"
 	" return coalesce((select outcome from settled where what = 'close'), came);\n"
-	"end $$;\n"
-	"create function test.drop() returns bigint language sql volatile as $$\n"
-	" select deploy_gate.after(\n"
-	"  array(select key from settled where what = 'drop' and mode = 'x'),\n"
-	"  array(select key from settled where what = 'drop' and mode = 's'),\n"
-	"  (select string_agg(lease, ',') from settled where what = 'changed')) $$;\n";
+	"end $$;\n";
+
+const char *replica_query(const char *name)
+{
+	const struct sql_file *file = sql_queries;
+
+	while (file->name && strcmp(file->name, name) != 0)
+		file++;
+	assert_non_null(file->name);
+	return file->text;
+}
 
 void replica_prepare(const struct db *db)
 {
@@ -49,6 +56,9 @@ void replica_prepare(const struct db *db)
 	psql_open(&psql, db, NULL);
 	psql_run(&psql, "set check_function_bodies = off");
 	psql_run(&psql, "%s", frame);
+	psql_run(&psql,
+		"create function test.begin(bigint, bigint, text, text) returns void language sql as $begin$%s$begin$",
+		replica_query("begin"));
 	psql_close(&psql);
 }
 
@@ -74,7 +84,7 @@ const char *replica_decide(struct replica *replica, const char *kind, const char
 
 void replica_drop(struct replica *replica)
 {
-	if (psql_number(&replica->psql, "select test.drop()") != 0)
+	if (psql_number(&replica->psql, "select deploy_gate.after()") != 0)
 		fail_msg("a lock that was to be dropped was not held");
 }
 

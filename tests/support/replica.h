@@ -10,7 +10,10 @@ struct replica {
 	long long number;	/* of its session */
 };
 
-/* Puts what replicas need into the database, behind db_load: schema test. */
+/* A query as the server has it. */
+const char *replica_query(const char *name);
+
+/* Puts what replicas need into the database, behind db_load: schema test, with test.begin(), the query of that name. */
 void replica_prepare(const struct db *);
 
 /* Connects and registers as a process of that name; psql_close(&r->psql) kills it. */

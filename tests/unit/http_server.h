@@ -13,6 +13,8 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include <cjson/cJSON.h>
+
 #include "base/address.h"
 #include "base/log.h"
 #include "base/names.h"
@@ -111,12 +113,12 @@ static void answer_parked(struct keeper *keeper, enum outcome outcome)
 		answer_soon(keeper, keeper->parked[--keeper->parked_count], outcome);
 }
 
-void keeper_change(struct keeper *keeper, struct call *call, enum change_kind kind, char *request)
+void keeper_change(struct keeper *keeper, struct call *call, enum change_kind kind, cJSON *request)
 {
 	if (kind == CHANGE_OPEN)
 		answer_parked(keeper, OUTCOME_OK);
 	answer_soon(keeper, call, kind == CHANGE_CLOSE ? OUTCOME_MADE : OUTCOME_OK);
-	free(request);
+	cJSON_Delete(request);
 }
 
 void keeper_read(struct keeper *keeper, struct call *call, enum read_kind kind, char *request)

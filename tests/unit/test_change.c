@@ -82,12 +82,52 @@ static void test_changes__failure_carries_no_body(void **state)
 	assert_string_equal(n.body, "none");
 }
 
+/* One list never has the same gate or lease twice: each request in it is decided as if the others were not there. */
+static void test_change_run__ends_before_what_is_near(void **state)
+{
+	static const char *const plain[] = { "plain_close", "plain_close", "plain_open", "plain_open", "plain_open",
+		"plain_open" };
+	static const char *const gates[] = { "g", "h", "g", "h", "i", "h" },
+				 *const leases[] = { "a", "b", "a", "b", "b", "c" };
+	struct noted n[6] = { 0 };
+	struct changes list;
+	const struct change *run;
+
+	(void)state;
+	changes_init(&list);
+	for (int i = 0; i < 6; i++) {
+		n[i].change = (struct change){ .plain = plain[i], .gate = gates[i], .lease = leases[i] };
+		changes_add(&list, &n[i].change);
+	}
+	run = change_run_end(list.first);
+	assert_ptr_equal(run, &n[2].change);
+	run = change_run_end(run);
+	assert_ptr_equal(run, &n[4].change);
+	run = change_run_end(run);
+	assert_null(run);
+	n[5].change.gate = "i";
+	assert_ptr_equal(change_run_end(&n[4].change), &n[5].change);
+}
+
+static void test_change_run__is_a_literal_whatever_the_requests_say(void **state)
+{
+	struct change second = { .request = "{\"reason\":\"a \\\"b\\\"\"}" },
+		      first = { .request = "{}", .next = &second };
+	char *list = change_run_list(&first, NULL);
+
+	(void)state;
+	assert_string_equal(list, "{\"{}\",\"{\\\"reason\\\":\\\"a \\\\\\\"b\\\\\\\"\\\"}\"}");
+	free(list);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_changes__put_back_comes_first),
 		cmocka_unit_test(test_changes__who_asks_again_when_answered_is_kept_for_the_next_time),
 		cmocka_unit_test(test_changes__failure_carries_no_body),
+		cmocka_unit_test(test_change_run__ends_before_what_is_near),
+		cmocka_unit_test(test_change_run__is_a_literal_whatever_the_requests_say),
 	};
 
 	return cmocka_run_group_tests_name("changes", tests, NULL, NULL);
