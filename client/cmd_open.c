@@ -13,12 +13,40 @@
 
 enum { PATH_MAX_BYTES = 256 };
 
+/* What a gate is behind the window that ended: another deploy, or what shuts a gate above it, may have it by then. Who does not
+ * answer at once is not waited for. */
+static int say_what_it_is(struct client *client, const char *gates)
+{
+	int64_t reach_ms = client->options.reach_ms;
+	struct reply reply;
+	int code = EXIT_SUCCESS;
+
+	client->options.reach_ms = 0;
+	switch (gates_check(client, gates, &reply)) {
+	case OUTCOME_OK:
+		report_say(&client->report, "%s is open", gates);
+		break;
+	case OUTCOME_CLOSED:
+		report_say(
+			&client->report, "the window over %s has ended, but the gate is shut: %s", gates, reply.detail);
+		break;
+	default:
+		if (client->interrupted)
+			code = client_end(client, &reply);
+		else
+			report_say(&client->report, "the window over %s has ended", gates);
+	}
+	reply_release(&reply);
+	client->options.reach_ms = reach_ms;
+	return code;
+}
+
 static int say_opened(struct client *client, const char *gates, const struct reply *reply)
 {
 	if (client->options.json && reply->body)
 		client_print_json(reply->body);
-	else
-		report_say(&client->report, "%s is open", gates);
+	else if (!client->options.quiet)
+		return say_what_it_is(client, gates);
 	return EXIT_SUCCESS;
 }
 

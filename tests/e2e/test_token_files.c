@@ -39,6 +39,28 @@ static void test_token_files__hold_what_close_hands_out(void **state)
 	unlink(foreign);
 }
 
+/* Who opens is told that the gate is open only if it is: another deploy may have it by then, or one above it. */
+static void test_token_files__open_does_not_say_of_a_gate_that_is_shut_that_it_is_open(void **state)
+{
+	const struct world *world = *state;
+	char mine[96];
+
+	snprintf(mine, sizeof(mine), "%s/mine", world->place);
+	const struct step steps[] = {
+		{ { "-q", "close", "a.b", "--token-file", mine }, 0, NULL },
+		{ { "open", "a.b", "--token-file", mine }, 0, "deploy-gate: a.b is open\n" },
+		{ { "-q", "close", "a", "--reason", "the next" }, 0, "" },
+		{ { "open", "a.b", "--token-file", mine }, 0,
+			"the window over a.b has ended, but the gate is shut: a.b is shut because a is closed by " },
+		{ { "open", "a.b", "--token-file", mine }, 0, " (the next) for " },
+		{ { "-q", "open", "a.b", "--token-file", mine }, 0, NULL },
+		{ { "open", "a" }, 0, "deploy-gate: a is open\n" },
+	};
+
+	PLAY(steps);
+	unlink(mine);
+}
+
 /* How many files there are whose names begin like that; the text of the last is in text. */
 static size_t files_like(const char *path, char text[static 64])
 {
@@ -160,6 +182,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_token_files__hold_what_close_hands_out),
+		cmocka_unit_test(test_token_files__open_does_not_say_of_a_gate_that_is_shut_that_it_is_open),
 		cmocka_unit_test(test_token_files__stay_as_they_are_where_a_close_is_refused),
 		cmocka_unit_test(test_token_files__may_be_pipes),
 		cmocka_unit_test(test_token_files__keep_their_token_to_themselves),
