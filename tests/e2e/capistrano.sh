@@ -296,6 +296,25 @@ test_capistrano__a_deploy_waits_for_longer_than_the_server_lets_a_request() {
 	open_by_hand
 }
 
+sql_waits() { psql -XAt "$DEPLOY_GATE_TEST_PG dbname=$database" -c "SELECT NOT granted FROM deploy_gate.locks
+	WHERE gate = 'production' AND application_name = 'next'" | grep -qx t; }
+
+test_capistrano__a_gate_that_somebody_else_has_by_then_is_not_said_to_be_open() {
+	begin_without_server
+	E2E_ACTS=published:hold deploy_until_it_holds deploy
+	PGAPPNAME=next spawn psql -X "$DEPLOY_GATE_TEST_PG dbname=$database" \
+		-c "SELECT pg_advisory_lock(deploy_gate.key('production'))" -c '\! until [ -e end ]; do sleep 0.05; done' >/dev/null
+	until_true sql_waits
+	touch go
+	finish "$deploying"
+	touch end
+	expect_in_log 'the window over production has ended, but the gate is shut: production is closed by a plain SQL session'
+	expect_failure grep 'production is open' out
+	finish "$spawned"
+	deploy
+	expect_in_log 'production is open'
+}
+
 test_capistrano__one_who_gives_up_waiting_leaves_the_queue() {
 	begin_without_server
 	close_by_hand

@@ -125,7 +125,17 @@ module DeployGate
       if Keeper::ENDED.include?(reply.code) then DeployGate.complain("exit 76 (gone): #{reply.detail}; jobs may have run since")
       elsif !reply.ok? then DeployGate.complain("#{@gates} stays shut until its TTL has passed: #{reply.detail}")
       elsif held then DeployGate.say("#{@gates} stays shut until the next deploy, or deploy-gate open --force")
-      else DeployGate.say("#{@gates} is open")
+      else tell_what_it_is
+      end
+    end
+
+    # Another deploy may have the gate by now, or what shuts one above it. Who does not answer at once is not waited for.
+    def tell_what_it_is
+      reply = @service.call("Get", "/v1/gates/#{@gates}/check", answer_s: 2)
+      if reply.ok? then DeployGate.say("#{@gates} is open")
+      elsif reply.code == "closed"
+        DeployGate.say("the window over #{@gates} has ended, but the gate is shut: #{reply.detail}")
+      else DeployGate.say("the window over #{@gates} has ended")
       end
     end
   end
