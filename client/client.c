@@ -175,17 +175,35 @@ struct reach reach_begin(const struct client *client)
 	return (struct reach){ .end_ms = now_ms + client->options.reach_ms, .tell_ms = now_ms + SILENT_MS };
 }
 
+/* Adds what one address gave to what the others did in this round. */
+static void gather(struct reach *reach, bool is_first, struct reply *reply)
+{
+	size_t size = is_first ? 0 : strlen(reach->said);
+
+	advice_drop(reply);
+	reach->unfound = (reach->unfound && !is_first) || !reply->body;
+	snprintf(reach->said + size, sizeof(reach->said) - size, "%s%s", size ? "; " : "", reply->detail);
+}
+
+/* Says in the reply what the round has come to. */
+static void sum_up(const struct reach *reach, struct reply *reply)
+{
+	snprintf(reply->detail, sizeof(reply->detail), "%s%s", reach->said,
+		reach->unfound ? "; is deploy-gated up there? --url or DEPLOY_GATE_URL says where it is" : "");
+}
+
 bool reach_again(struct client *client, struct reach *reach, struct reply *reply)
 {
-	unsigned rounds = ++reach->failures / client->urls.count;
+	unsigned rounds = (reach->failures + 1) / client->urls.count;
 	int64_t pause_ms = BACK_OFF_LEAST_MS, left_ms = reach->end_ms - clock_ms();
 
+	gather(reach, reach->failures % client->urls.count == 0, reply);
 	http_next_url(client->http);
-	if (reach->failures % client->urls.count != 0)
+	if (++reach->failures % client->urls.count != 0)
 		return true;
+	sum_up(reach, reply);
 	if (left_ms <= 0)
 		return false;
-	advice_drop(reply);
 	if (clock_ms() >= reach->tell_ms)
 		report_waiting(&client->report, outcome_row(reply->outcome)->word, reply->detail, reply->detail);
 	while (rounds-- > 1 && pause_ms < BACK_OFF_MOST_MS)

@@ -60,13 +60,15 @@ struct reach {
 	int64_t end_ms;
 	int64_t tell_ms; /* from when on it is told that nobody answers */
 	unsigned failures;
+	bool unfound;	/* somewhere in this round through the addresses there was no service, rather than one that cannot answer */
+	char said[440]; /* of each of them */
 };
 
 /* From now on, for --reach. */
 struct reach reach_begin(const struct client *);
 
-/* After an exchange that nobody answered, as the reply says: turns to the next address, after a pause if all were tried.
- * False: it is over, or a signal came. */
+/* After an exchange that nobody answered, as the reply says: turns to the next address, after a pause if all were tried; then
+ * the reply says it of all. False: it is over, or a signal came. */
 MUST_CHECK bool reach_again(struct client *, struct reach *, struct reply *);
 
 /* Asks until somebody answers or the reach is over. reply->outcome also says what came of it: UNAVAILABLE for the

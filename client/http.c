@@ -208,32 +208,54 @@ void http_send(struct http *http, const struct request *request)
 	http->busy = true;
 }
 
-/* The outcome of an answer that is no JSON of ours: a proxy's, or somebody else's. */
-static enum outcome foreign_answer(struct http *http, struct reply *reply)
+/* Whether a body is one that deploy-gated sends: whatever it answers has one of these members, and its refusals have a type.
+ * Others speak JSON too, and their 200 must not let a job run. */
+static bool is_ours(const struct cJSON *body, bool refusal)
 {
+	static const char *const members[] = { "state", "gates", "leases", "events", "defaults" };
+	static const char types[] = "/problems/";
+	const char *type = json_text(body, "type");
+
+	if (refusal)
+		return type && strncmp(type, types, sizeof(types) - 1) == 0 && json_text(body, "code");
+	for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++)
+		if (cJSON_GetObjectItemCaseSensitive(body, members[i]))
+			return true;
+	return false;
+}
+
+/* A proxy that finds no deploy-gated, or somebody else: nobody who knows has answered. */
+static void say_foreign(const struct http *http, struct reply *reply)
+{
+	bool by_proxy = reply->status >= 502 && reply->status <= 504;
 	char address[256];
 
-	snprintf(reply->detail, sizeof(reply->detail), "%s answered %d with something that is not of deploy-gated",
-		url_say(&http->terms.urls->at[http->current], address), reply->status);
-	return reply->status >= 502 && reply->status <= 504 ? OUTCOME_UNAVAILABLE : OUTCOME_INTERNAL;
+	reply_release(reply);
+	reply->outcome = OUTCOME_UNAVAILABLE;
+	snprintf(reply->detail, sizeof(reply->detail), "%s answers HTTP %d%s",
+		url_say(&http->terms.urls->at[http->current], address), reply->status,
+		by_proxy ? ", as a proxy that reaches no deploy-gate does" : " and is no deploy-gate");
 }
 
 static void read_answer(struct http *http, struct reply *reply)
 {
+	bool refusal = reply->status < 200 || reply->status >= 300;
+	const char *detail;
 	struct fault fault;
-	const char *word, *detail;
 
 	if (!http->text || json_parse(http->text, http->size, &reply->body, &fault) != OUTCOME_OK)
 		reply->body = NULL;
-	word = reply->body ? json_text(reply->body, "code") : NULL;
-	detail = reply->body ? json_text(reply->body, "detail") : NULL;
-	if (reply->body && reply->status >= 200 && reply->status < 300)
+	if (!reply->body || !is_ours(reply->body, refusal)) {
+		say_foreign(http, reply);
+		return;
+	}
+	if (!refusal) {
 		reply->outcome = reply->status == 201 ? OUTCOME_MADE : OUTCOME_OK;
-	else if (word)
-		reply->outcome = outcome_of_word(word);
-	else
-		reply->outcome = foreign_answer(http, reply);
-	if (detail && reply->outcome > OUTCOME_MADE)
+		return;
+	}
+	reply->outcome = outcome_of_word(json_text(reply->body, "code"));
+	detail = json_text(reply->body, "detail");
+	if (detail)
 		snprintf(reply->detail, sizeof(reply->detail), "%s", detail);
 }
 
@@ -258,9 +280,7 @@ static void say_unreached(const struct http *http, CURLcode code, struct reply *
 	curl_easy_getinfo(http->easy, CURLINFO_OS_ERRNO, &error);
 	if (code == CURLE_COULDNT_CONNECT && (error || url->socket))
 		why = error ? strerror((int)error) : "nobody listens there";
-	snprintf(reply->detail, sizeof(reply->detail),
-		"could not reach %s: %s; is deploy-gated up there? --url or DEPLOY_GATE_URL says where it is",
-		url_say(url, address), why);
+	snprintf(reply->detail, sizeof(reply->detail), "could not reach %s: %s", url_say(url, address), why);
 }
 
 static void fill_reply(struct http *http, CURLcode code, struct reply *reply)

@@ -41,10 +41,10 @@ struct request {
 };
 
 struct reply {
-	enum outcome outcome; /* UNAVAILABLE also if nobody answered; OK only for JSON */
+	enum outcome outcome; /* UNAVAILABLE also if nobody answered, or somebody else; OK only for JSON of ours */
 	int status;	      /* 0: nobody answered */
 	int64_t sent_ms, retry_after_ms;
-	struct cJSON *body; /* or NULL */
+	struct cJSON *body; /* of the service, or NULL */
 	char detail[512];   /* what a problem says; empty for none */
 };
 

@@ -23,6 +23,7 @@ enum { ACTS_MAX = 4, PATIENCE_MS = 60000, TTL_MS = 4000, REQUEST_MAX = 4096 };
 #define TOKEN "0123456789abcdef0123456789abcdef"
 #define STREAM "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
 #define JSON(status) "HTTP/1.1 " status "\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
+#define PROBLEM(status, code, more) JSON(status) "{\"type\":\"/problems/" code "\",\"code\":\"" code "\"" more "}"
 /* The lease as the service writes it so many seconds after its first word. */
 #define AT(second) "\"expires_at\":\"2026-01-01T00:00:0" second ".000Z\",\"expires_in_ms\":4000"
 #define EVENT(name, data) "event: " name "\ndata: {" data "}\n\n"
@@ -208,13 +209,10 @@ static void test_keep__attaches_anew_when_a_stream_ends_or_falls_silent(void **s
 static void test_keep__renews_where_no_stream_is_to_be_had(void **state)
 {
 	static const struct act acts[] = {
-		{ ATTACH, JSON("404 Not Found") "{\"code\":\"not_found\",\"detail\":\"no such thing\"}", NULL, 0,
-			true },
-		{ RENEW, JSON("200 OK") "{" AT("2") "}", NULL, 0, true },
-		{ ATTACH, JSON("404 Not Found") "{\"code\":\"not_found\",\"detail\":\"no such thing\"}", NULL, 0,
-			true },
-		{ RENEW, JSON("404 Not Found") "{\"code\":\"not_found\",\"detail\":\"long forgotten\"}", NULL, 0,
-			true },
+		{ ATTACH, PROBLEM("404 Not Found", "not_found", ",\"detail\":\"no such thing\""), NULL, 0, true },
+		{ RENEW, JSON("200 OK") "{\"state\":\"closed\"," AT("2") "}", NULL, 0, true },
+		{ ATTACH, PROBLEM("404 Not Found", "not_found", ",\"detail\":\"no such thing\""), NULL, 0, true },
+		{ RENEW, PROBLEM("404 Not Found", "not_found", ",\"detail\":\"long forgotten\""), NULL, 0, true },
 		{ NULL }
 	};
 	struct service service;
@@ -232,7 +230,7 @@ static void test_keep__renews_where_no_stream_is_to_be_had(void **state)
 static void test_keep__renews_where_a_stream_says_nothing(void **state)
 {
 	static const struct act acts[] = { { ATTACH, STREAM, NULL, 0, false },
-		{ RENEW, JSON("200 OK") "{" AT("2") "}", NULL, 0, true }, { NULL } };
+		{ RENEW, JSON("200 OK") "{\"state\":\"closed\"," AT("2") "}", NULL, 0, true }, { NULL } };
 	struct service service;
 
 	(void)state;
@@ -252,9 +250,9 @@ static const struct loss {
 		"the lease was forced open by bob (it hung)", false },
 	{ STREAM EVENT("lost", "\"end\":\"opened\""), "the lease was opened with its token", true },
 	{ STREAM EVENT("lost", "\"end\":\"unheard of\""), "the lease has ended", false },
-	{ JSON("410 Gone") "{\"code\":\"gone\",\"detail\":\"it is over\",\"lease\":{\"end\":\"released\"}}",
-		"it is over", true },
-	{ JSON("409 Conflict") "{\"code\":\"not_holder\"}", "The token does not hold this gate", false },
+	{ PROBLEM("410 Gone", "gone", ",\"detail\":\"it is over\",\"lease\":{\"end\":\"released\"}"), "it is over",
+		true },
+	{ PROBLEM("409 Conflict", "not_holder", ""), "The token does not hold this gate", false },
 };
 
 static void test_keep__knows_when_it_is_lost(void **state)
