@@ -474,6 +474,28 @@ test_capistrano__several_addresses_are_tried_in_turn() {
 	expect_gate open
 }
 
+test_capistrano__an_address_of_somebody_else_is_left_for_the_next() {
+	begin_without_server
+	spawn ruby -rsocket -e 'other = TCPServer.new("127.0.0.1", 0)
+		File.write("new", other.addr[1])
+		File.rename("new", "port")
+		loop do
+			client = other.accept
+			client.write("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\na page")
+			client.close_write
+			client.read
+			client.close
+		end'
+	until_true test -e port
+	E2E_OPTIONS="url=http://127.0.0.1:$(cat port),$url" deploy
+	expect -n "$(at last)"
+	expect_gate open
+	status=0
+	E2E_OPTIONS="url=http://127.0.0.1:$(cat port)" deploy deploy_gate:status || status=$?
+	expect $status -eq 69
+	expect_in_log "exit 69 (unavailable): http://127.0.0.1:$(cat port) answers HTTP 404 and is no deploy-gate"
+}
+
 test_capistrano__no_service_no_deploy() {
 	begin_without_server
 	status=0

@@ -64,7 +64,7 @@ module DeployGate
     end
   end
 
-  # What came back: the status (0: nothing did), the JSON object, and when the request was sent.
+  # What came back: the status (0: nothing of the service did), the JSON object, and when the request was sent.
   Reply = Struct.new(:status, :body, :sent_at, :detail) do
     def ok?
       status.between?(200, 299) && body.any?
@@ -184,10 +184,23 @@ module DeployGate
       rescue JSON::ParserError
         nil
       end
-      body = {} unless body.is_a?(Hash)
+      return Reply.new(0, {}, sent_at, foreign(response, address)) unless ours?(body, response)
+
       body["retry_after"] ||= response["Retry-After"]
-      detail = body["detail"] || body["title"] || "#{address} answers HTTP #{response.code}"
-      Reply.new(response.code.to_i, body.compact, sent_at, detail)
+      Reply.new(response.code.to_i, body.compact, sent_at, body["detail"] || body["title"])
+    end
+
+    # Whatever is asked of the service here has a state, and its refusals have a type. Others speak JSON too.
+    def ours?(body, response)
+      return false unless body.is_a?(Hash)
+
+      response.is_a?(Net::HTTPSuccess) ? body["state"] : body["type"].to_s.start_with?("/problems/")
+    end
+
+    def foreign(response, address)
+      by_proxy = %w[502 503 504].include?(response.code)
+      end_of_it = by_proxy ? ", as a proxy that reaches no deploy-gate does" : " and is no deploy-gate"
+      "#{address} answers HTTP #{response.code}#{end_of_it}"
     end
   end
 end
