@@ -67,7 +67,7 @@ static const struct option_row global_rows[] = {
 	{ .letter = 'v', .name = "verbose", .type = OPTION_FLAG, MEMBER(verbose),
 	  .help = "print each exchange with the service" },
 	{ .letter = 'E', .name = "exit-code", .argument = "N", .type = OPTION_CODE, MEMBER(exit_code),
-	  .help = "exit with N wherever the end is ours and not the command's" },
+	  .help = "exit with N wherever the end is ours and not the command's, as 126 and 127 are" },
 	{ .letter = 'h', .name = "help", .type = OPTION_FLAG, MEMBER(help), .help = "print this" },
 	{ .name = "version", .type = OPTION_FLAG, MEMBER(version), .help = "print the version" },
 };

@@ -135,17 +135,34 @@ void report_tick(struct report *report)
 	}
 }
 
-int report_end(struct report *report, int code, const char *word, const char *format, ...)
+/* The last line. */
+static void say_end(struct report *report, int code, const char *word, const char *format, va_list arguments)
 {
 	char sentence[LINE_MAX_BYTES - 100];
+
+	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	say_always(report, "exit %d (%s): %s", code, word, sentence);
+}
+
+int report_end(struct report *report, int code, const char *word, const char *format, ...)
+{
+	va_list arguments;
+
+	if (report->exit_code >= 0)
+		code = report->exit_code;
+	va_start(arguments, format);
+	say_end(report, code, word, format, arguments);
+	va_end(arguments);
+	return code;
+}
+
+int report_command(struct report *report, int code, const char *word, const char *format, ...)
+{
 	va_list arguments;
 
 	va_start(arguments, format);
-	vsnprintf(sentence, sizeof(sentence), format, arguments);
+	say_end(report, code, word, format, arguments);
 	va_end(arguments);
-	if (report->exit_code >= 0)
-		code = report->exit_code;
-	say_always(report, "exit %d (%s): %s", code, word, sentence);
 	return code;
 }
 

@@ -34,6 +34,10 @@ void report_tick(struct report *);
 int report_end(struct report *, int code, const char *word, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* As report_end, where it was the command that could not begin: that is its own end, which -E does not change. */
+int report_command(struct report *, int code, const char *word, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* As report_end, and silent when quiet: an answer that the exit code tells. */
 int report_answer(struct report *, int code, const char *word, const char *sentence);
 

@@ -194,7 +194,7 @@ void wrap_run(struct client *client, struct keep *keep, struct wrap_end *end)
 		bool missing = error == ENOENT;
 
 		signals_take_few(&client->signals);
-		end->code = report_end(&client->report, missing ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN,
+		end->code = report_command(&client->report, missing ? EXIT_NOT_FOUND : EXIT_CANNOT_RUN,
 			missing ? "not found" : "cannot run", "%s: %s", command[0], strerror(error));
 		return;
 	}

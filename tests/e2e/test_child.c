@@ -68,7 +68,8 @@ static const struct death {
 	{ { "deploy", "a", "--", "no-such-command" }, "deploy-gate: exit 127 (not found): no-such-command:", 127 },
 	{ { "run", "a", "--", "/etc/passwd" }, "deploy-gate: exit 126 (cannot run): /etc/passwd:", 126 },
 	{ { "run", "a", "--", "/tmp" }, "deploy-gate: exit 126 (cannot run): /tmp: Permission denied", 126 },
-	{ { "run", "-E9", "a", "--", "/etc/passwd" }, "deploy-gate: exit 9 (cannot run): /etc/passwd:", 9 },
+	{ { "run", "-E0", "a", "--", "/etc/passwd" }, "deploy-gate: exit 126 (cannot run): /etc/passwd:", 126 },
+	{ { "deploy", "-E0", "a", "--", "no-such-command" }, "exit 127 (not found): no-such-command:", 127 },
 };
 
 static void test_child__deaths_and_what_cannot_be_run(void **state)
