@@ -142,6 +142,22 @@ static void unwatch_signals(struct server *s)
 	uv_run(&s->loop, UV_RUN_DEFAULT);
 }
 
+static void close_handle(uv_handle_t *handle, void *context)
+{
+	(void)context;
+	uv_close(handle, NULL);
+}
+
+/* Nothing of the keeper's was started: it has nobody to take leave of. */
+static int give_up(struct server *s, const struct fault *fault)
+{
+	uv_walk(&s->loop, close_handle, NULL);
+	uv_run(&s->loop, UV_RUN_DEFAULT);
+	keeper_free(s->keeper);
+	uv_loop_close(&s->loop);
+	return complain(fault, EXIT_CONFIGURATION);
+}
+
 static int serve(struct server *s)
 {
 	struct fault fault;
@@ -150,7 +166,7 @@ static int serve(struct server *s)
 	s->keeper = keeper_new(&s->loop, &s->config, &s->log);
 	s->http = http_new(&s->loop, &s->config, s->keeper, &s->log, &fault);
 	if (!s->http)
-		return complain(&fault, EXIT_CONFIGURATION);
+		return give_up(s, &fault);
 	log_write(&s->log, LOG_INFO, "listening", "address", http_first_address(s->http), "version",
 		DEPLOY_GATE_VERSION, NULL);
 	watch_signal(s, &s->terminate, SIGTERM, on_stop);

@@ -118,6 +118,28 @@ static void test_start__on_a_newer_schema_is_78(void **state)
 	db_drop(&db);
 }
 
+/* The sanitised build has an exit code of its own for what is not given back. */
+static void test_start__where_it_cannot_listen_is_78(void **state)
+{
+	struct server first, second;
+	char listen[32], *log;
+	struct db db;
+
+	(void)state;
+	db_create(&db);
+	server_start(&first, db.conninfo, NULL, NULL);
+	snprintf(listen, sizeof(listen), "127.0.0.1:%u", first.port);
+	assert_int_equal(server_fail(&second, db.conninfo, (const char *const[]){ "--listen", listen, NULL }), 78);
+	log = server_log(&second);
+	assert_contains(log, "deploy-gated: cannot listen on 127.0.0.1:");
+	assert_contains(log, ": Address already in use\n");
+	free(log);
+	server_release(&second);
+	server_stop(&first);
+	server_release(&first);
+	db_drop(&db);
+}
+
 /* Another release may have declared what the service calls otherwise, and had functions that this one has not. What others may
  * call keeps the grants that people gave. */
 static void test_start__over_the_functions_of_another_release(void **state)
@@ -313,6 +335,7 @@ int main(void)
 		cmocka_unit_test(test_start__through_a_pooler_is_78),
 		cmocka_unit_test(test_start__on_a_standby_is_78),
 		cmocka_unit_test(test_start__on_a_newer_schema_is_78),
+		cmocka_unit_test(test_start__where_it_cannot_listen_is_78),
 		cmocka_unit_test(test_start__over_the_functions_of_another_release),
 		cmocka_unit_test(test_start__on_a_copy_is_not_served_until_it_is_adopted),
 		cmocka_unit_test(test_start__so_is_one_that_is_met_after_a_break),
