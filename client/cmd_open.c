@@ -129,19 +129,23 @@ static int force(struct client *client, const char *gate, const struct reply *se
 	return code;
 }
 
+/* One that is full is open, and nobody's window is to be ended there. */
+static bool is_open(const struct reply *seen)
+{
+	const char *state = json_text(seen->body, "state");
+
+	return state && (strcmp(state, "open") == 0 || strcmp(state, "full") == 0);
+}
+
 static int force_one(struct client *client, const char *gate)
 {
 	struct reply reply;
-	const char *state;
 	int code;
 
-	if (gates_look(client, gate, &reply) != OUTCOME_OK) {
+	if (gates_look(client, gate, &reply) != OUTCOME_OK)
 		code = client_end(client, &reply);
-	} else if (gates_known(client, gate, reply.body, &code)) {
-		state = json_text(reply.body, "state");
-		code = state && strcmp(state, "open") == 0 ? say_opened(client, gate, &reply)
-							   : force(client, gate, &reply);
-	}
+	else if (gates_known(client, gate, reply.body, &code))
+		code = is_open(&reply) ? say_opened(client, gate, &reply) : force(client, gate, &reply);
 	reply_release(&reply);
 	return code;
 }

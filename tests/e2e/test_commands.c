@@ -59,6 +59,18 @@ static void test_commands__what_ended_is_said_to_have_ended(void **state)
 	PLAY(steps);
 }
 
+static void test_commands__a_full_gate_needs_no_force(void **state)
+{
+	const struct world *world = *state;
+	const struct step steps[] = {
+		{ { "-q", "gate", "full", "--limit", "1" }, 0, NULL },
+		{ { "run", "full", "--", world->client, "open", "full", "--force", "--reason", "x" }, 0,
+			"deploy-gate: full is open\n" },
+	};
+
+	PLAY(steps);
+}
+
 static void test_commands__a_failed_deploy_may_leave_it_crashed(void **state)
 {
 	static const struct step steps[] = {
@@ -209,6 +221,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commands__from_close_to_open),
 		cmocka_unit_test(test_commands__what_ended_is_said_to_have_ended),
+		cmocka_unit_test(test_commands__a_full_gate_needs_no_force),
 		cmocka_unit_test(test_commands__a_failed_deploy_may_leave_it_crashed),
 		cmocka_unit_test(test_commands__a_plain_sql_holder_is_named),
 		cmocka_unit_test(test_commands__what_is_not_known_warns),
