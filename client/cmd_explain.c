@@ -381,8 +381,6 @@ int cmd_explain(struct client *client)
 	struct reply reply;
 	int code = EXIT_SUCCESS;
 
-	if (client->gates->count > 1)
-		return report_end(&client->report, EXIT_USAGE, "usage", "deploy-gate explain wants one gate at a time");
 	if (gates_look(client, gate, &reply) != OUTCOME_OK)
 		code = client_end(client, &reply);
 	else if (gates_known(client, gate, reply.body, &code) && !client->options.json)

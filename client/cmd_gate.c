@@ -156,8 +156,6 @@ int cmd_gate(struct client *client)
 	struct reply reply;
 	int code;
 
-	if (client->gates->count > 1)
-		return report_end(&client->report, EXIT_USAGE, "usage", "deploy-gate gate wants one gate at a time");
 	snprintf(path, sizeof(path), "/v1/gates/%s/settings", gates_name(client->gates, 0));
 	if (client_ask(client, &(struct request){ .method = "GET", .path = path }, &reply) != OUTCOME_OK)
 		return finish(client, &reply);

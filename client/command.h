@@ -17,7 +17,7 @@ enum command_reach {
 
 struct command {
 	const char *name, *arguments, *summary;
-	unsigned least, most; /* arguments */
+	unsigned least, most; /* arguments; the first names several gates if its name is GATES, one if it is GATE */
 	bool runs;	      /* wants a command behind "--" */
 	enum command_reach reach;
 	struct option_table options;

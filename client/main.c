@@ -61,6 +61,9 @@ static bool check_arguments(struct client *client, const struct command *command
 	else if (options->argument_count && gates_parse(options->argument[0], &client->gates, &fault) != OUTCOME_OK)
 		*code = report_end(
 			&client->report, EXIT_USAGE, outcome_row(OUTCOME_BAD_REQUEST)->word, "%s", fault.detail);
+	else if (client->gates && client->gates->count > 1 && !strstr(command->arguments, "GATES"))
+		*code = report_end(
+			&client->report, EXIT_USAGE, "usage", "deploy-gate %s wants one gate at a time", command->name);
 	else
 		return true;
 	return false;

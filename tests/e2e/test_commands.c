@@ -181,6 +181,8 @@ static void test_commands__configuration(void **state)
 		{ { "DEPLOY_GATE_STATE_DIR=/dev/null", "close", "a" }, 78, "exit 78 (configuration): cannot remember" },
 		{ { "check" }, 64, "exit 64 (usage): deploy-gate check wants: GATES" },
 		{ { "check", "a..b" }, 64, "exit 64 (bad_request): " },
+		{ { "history", "never.seen,a" }, 64,
+			"deploy-gate: exit 64 (usage): deploy-gate history wants one gate at a time\n" },
 		{ { "chekc", "a" }, 64, "did you mean check?" },
 		{ { "run", "a" }, 64, "behind --" },
 		{ { "check", "a", "--", "true" }, 64, "runs no command" },
