@@ -54,7 +54,7 @@ static const struct option_row global_rows[] = {
 	{ .name = "url", .argument = "URLS", .type = OPTION_PATH, MEMBER(url),
 	  .help = "http://…, https://… or unix:/path, several by commas; else DEPLOY_GATE_URL, else port 7433 here" },
 	{ .name = "reach", .argument = "DURATION", .type = OPTION_DURATION, MEMBER(reach_ms),
-	  .help = "how long to look for a server; default 1m; check and status: 5s; run and wait: that of --wait" },
+	  .help = "how long to look for a server; default 1m; check, status, explain: 5s; run and wait: that of --wait" },
 	{ .name = "access-token-file", .argument = "FILE", .type = OPTION_PATH, MEMBER(access_token_file),
 	  .help = "the access token is its first line; else DEPLOY_GATE_ACCESS_TOKEN" },
 	{ .name = "plain-http", .type = OPTION_FLAG, MEMBER(plain_http),

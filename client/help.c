@@ -33,6 +33,8 @@ static void print_option(const struct option_row *row)
 		row->argument ? row->argument : "");
 
 	printf("%s%*s%s", name, size < COLUMN ? COLUMN - size : 1, "", row->help);
+	if (row->alias)
+		printf("; also --%s", row->alias);
 	if (row->fallback)
 		printf(" (default %s)", row->fallback);
 	putchar('\n');

@@ -190,6 +190,7 @@ static void test_commands__configuration(void **state)
 		{ { "--version" }, 0, "deploy-gate " },
 		{ { "--help" }, 0, "Commands:" },
 		{ { "deploy", "--help" }, 0, "--on-silence" },
+		{ { "wait", "--help" }, 0, "how long to wait; also --timeout (default 30m)\n" },
 		{ { "help" }, 0, "Commands:" },
 		{ { "help", "deploy" }, 0, "--on-silence" },
 		{ { "help", "chekc" }, 64, "did you mean check?" },
