@@ -37,7 +37,7 @@ static const struct {
 	const char *plain;
 } changes[CHANGE_COUNT] = {
 	[CHANGE_CLOSE] = { "change_close", false, TURN_AS_IT_COMES, "plain_close" },
-	[CHANGE_PASS] = { "change_pass", false, TURN_AS_IT_COMES },
+	[CHANGE_PASS] = { "change_pass", false, TURN_AS_IT_COMES, "plain_pass" },
 	[CHANGE_OPEN] = { "change_open", true, TURN_AS_IT_COMES, "plain_open" },
 	[CHANGE_FORCE_OPEN] = { "change_force_open", true, TURN_AS_IT_COMES },
 	[CHANGE_RENEW] = { "change_renew", false, TURN_FIRST },
@@ -73,7 +73,7 @@ const char *change_statement(enum change_kind kind)
 
 const char *change_plain_statement(enum change_kind kind, const cJSON *request)
 {
-	static const char *const uncommon[] = { "takeover", "outcome" };
+	static const char *const uncommon[] = { "takeover", "outcome", "inside" };
 	const cJSON *gates = cJSON_GetObjectItemCaseSensitive(request, "gates");
 	bool plain = gates && !gates->child->next && !strchr(gates->child->valuestring, '.');
 

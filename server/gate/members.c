@@ -15,8 +15,8 @@
 enum { REGISTRATION_MS = 10000, AGAIN_MS = 100 };
 
 static const char *const locks_statements[] = { "register_locks", "held_locks", "begin", "settle", "after",
-	"plain_close", "plain_open", "change_close", "change_pass", "change_open", "change_force_open", "change_renew",
-	"change_release", "change_amend", "change_settings", "change_forget_settings", "change_attach",
+	"plain_close", "plain_open", "plain_pass", "change_close", "change_pass", "change_open", "change_force_open",
+	"change_renew", "change_release", "change_amend", "change_settings", "change_forget_settings", "change_attach",
 	"change_renew_attached", "change_detach", "change_unclaim", "change_tick", "change_jobs_wait", "change_leave",
 	"change_forget", "change_reap", NULL };
 static const char *const reads_statements[] = { "register_helper", "snapshot", "outsiders", "read_gates", "read_gate",

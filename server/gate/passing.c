@@ -29,6 +29,7 @@ struct passing {
 	char *request;			/* … and with what holds this once */
 	char *full_at;			/* the gate at whose limit it stands in line, or NULL */
 	char *outsiders;		/* facts of the gate, where somebody outside the service shuts it */
+	const char *plain;		/* the statement for it, if its gate is known; or NULL */
 	char id[LEASE_ID_LEN + 1];	/* of the lease */
 	int64_t claim;
 	uint64_t patient_until_ms;
@@ -118,8 +119,9 @@ static uint64_t left(uint64_t until, uint64_t now)
 	return until > now ? until - now : 0;
 }
 
-/* Asks the rows, which decide. keep_out: why the token gets no new pass, but the one that it may have already; or NULL. */
-static void ask(struct passing *p, const char *keep_out)
+/* Asks the rows, which decide. keep_out: why the token gets no new pass, but the one that it may have already; or NULL. plain: the
+ * statement to try first, or NULL. */
+static void ask(struct passing *p, const char *keep_out, const char *plain)
 {
 	struct looking *l = &p->looking;
 	uint64_t now = uv_now(l->task.keeper->loop);
@@ -130,6 +132,7 @@ static void ask(struct passing *p, const char *keep_out)
 		    keep_out ? "\"" : "", keep_out ? keep_out : "null", keep_out ? "\"" : "", p->terms + 1) < 0)
 		die("out of memory");
 	p->change.request = p->request;
+	p->change.plain = plain;
 	task_wake_in(&l->task, left(l->until_ms, now) + OVERDUE_MS, give_up);
 	l->under_way = true;
 	l->again = false;
@@ -142,8 +145,7 @@ static void gates_open(struct looking *l, bool known)
 	struct passing *p = passing_of(l);
 	const char *line = p->asked ? NULL : find_line(l->task.keeper, l->gates);
 
-	(void)known;
-	ask(p, line ? "full" : NULL);
+	ask(p, line ? "full" : NULL, known && !line ? p->plain : NULL);
 }
 
 /* Shut: but the token may have its pass already, and then that is the answer, whatever the gate. In line it would keep others
@@ -157,7 +159,7 @@ static bool gates_shut(struct looking *l, const struct sight *sight)
 	line_up(p, NULL);
 	if (p->asked)
 		return false;
-	ask(p, p->outsiders ? "closed" : NULL);
+	ask(p, p->outsiders ? "closed" : NULL, NULL);
 	return true;
 }
 
@@ -288,6 +290,7 @@ static void take_terms(struct passing *p, struct keeper *k, cJSON *terms)
 	json_add_number(terms, "claim", p->claim);
 	json_add_bool(terms, "known_only", k->config->known_gates_only);
 	snprintf(p->id, sizeof(p->id), "%.*s", LEASE_ID_LEN, json_text(terms, "digest"));
+	p->plain = change_plain_statement(CHANGE_PASS, terms);
 	free(p->terms);
 	p->terms = json_print(terms);
 	p->patient_until_ms = uv_now(k->loop) + (uint64_t)json_number(terms, "wait_ms", 0) + PATIENCE_MS;
@@ -298,7 +301,9 @@ static struct passing *passing_new(void)
 {
 	struct passing *p = or_die(calloc(1, sizeof(*p)));
 
-	p->change = (struct change){ .statement = change_statement(CHANGE_PASS), .done = passed };
+	p->change = (struct change){
+		.statement = change_statement(CHANGE_PASS), .lease = p->id, .shared = true, .done = passed
+	};
 	p->looking.kind = &kind;
 	p->looking.keeps_place = true;
 	return p;

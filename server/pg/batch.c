@@ -219,15 +219,14 @@ static uint64_t batch_overdue(struct flight *flight)
 
 /* Sending. */
 
-/* Returns whether anything may be left for afterwards. */
+/* Takes aboard what goes, and returns whether that may postpone anything. */
 static bool board(struct batch *b)
 {
 	unsigned count = turns_board(&b->waiting, &b->aboard);
-	bool postpones;
+	bool postpones = false;
 
 	b->cursor = b->aboard.first;
 	b->plain = b->terms.account->count + count <= b->locks_max;
-	postpones = false;
 	for (struct change *change = b->cursor; change; change = change->next) {
 		change->undecided = true;
 		change->body = NULL;
@@ -240,12 +239,12 @@ static bool board(struct batch *b)
 }
 
 /* Adds all that go by their plain statements: with each those behind it that the same one takes. */
-static void add_plain(struct batch *b, const char *held_x)
+static void add_plain(struct batch *b, const char *held_x, const char *held_s)
 {
 	for (const struct change *c = b->aboard.first, *end; c; c = end) {
 		char *list = change_run_list(c, end = change_run_end(c));
 
-		session_add(b->terms.session, c->plain, 2, (const char *const[]){ list, held_x });
+		session_add(b->terms.session, c->plain, 2, (const char *const[]){ list, c->shared ? held_s : held_x });
 		free(list);
 		b->statements++;
 	}
@@ -278,7 +277,7 @@ static void send_batch(struct batch *b, const char *number)
 		(const char *const[]){ number, held_up, b->plain ? "{}" : x, b->plain ? "{}" : s });
 	b->statements = 0;
 	if (b->plain)
-		add_plain(b, x);
+		add_plain(b, x, s);
 	else
 		add_changes(b);
 	session_depart(b->terms.session);

@@ -75,11 +75,12 @@ void changes_fail(struct changes *list, enum outcome outcome)
 	changes_answer(list);
 }
 
-/* Whether one of those before it in the list, from the first on, is of the same gate or lease. */
+/* Whether one of those before it in the list, from the first on, is in its way. */
 static bool is_near(const struct change *first, const struct change *change)
 {
 	for (; first != change; first = first->next)
-		if (strcmp(first->gate, change->gate) == 0 || strcmp(first->lease, change->lease) == 0)
+		if (strcmp(first->lease, change->lease) == 0 ||
+			(!change->shared && strcmp(first->gate, change->gate) == 0))
 			return true;
 	return false;
 }

@@ -17,8 +17,10 @@ enum turn {
 struct change {
 	const char *statement;		/* "change_close" */
 	/* The statement that decides those of a list of such requests that have nothing else near them, and is silent about the
-	 * others, "plain_close", and its one gate; NULL where this cannot be such a one. */
+	 * others, "plain_close"; NULL where this cannot be such a one. Its one gate, over which it wants to be the only lease unless
+	 * it is shared. */
 	const char *plain, *gate;
+	bool shared;
 	const char *request;		/* its one JSON object; the owner's, unchanged until done() */
 	const char *lease;		/* id of the lease where settle, or the plain statement, tells how it came out; else NULL */
 	enum turn turn;
@@ -55,8 +57,8 @@ void changes_answer(struct changes *);
 /* The same for all of them, with this outcome and no body. */
 void changes_fail(struct changes *, enum outcome);
 
-/* A change and those behind it that one plain statement takes as a list, no two of the same gate or lease: the first that is not
- * among them, or NULL; and their requests as a literal of type jsonb[], the caller's (free). */
+/* A change and those behind it that one plain statement takes as a list, no two of the same lease, or, unless they share it, of the
+ * same gate: the first that is not among them, or NULL; and their requests as a literal of type jsonb[], the caller's (free). */
 struct change *change_run_end(const struct change *);
 char *change_run_list(const struct change *, const struct change *end);
 

@@ -40,5 +40,5 @@ begin
 				'since_ago_ms', deploy_gate.ms_between(l.created_at, at),
 				'waiting_ms', deploy_gate.ms_between(l.created_at, at)) order by l.number)
 			from deploy_gate.lease l
-			where l.id = any (array(select deploy_gate.in_the_way(array[name], 'ticket')))), '[]'));
+			where l.id = any (array(select b from deploy_gate.in_the_way(array[name], 'ticket') b))), '[]'));
 end $$;

@@ -32,7 +32,7 @@ begin
 		return;
 	end if;
 
-	crowded := deploy_gate.is_crowded(gates);
+	crowded := deploy_gate.is_crowded(gates, coalesce(l.id, ''));
 	gap := deploy_gate.gap_left(gates);
 	if crowded then
 		blocker := deploy_gate.blocking_gate(gates, l.number, coalesce((request ->> 'takeover')::boolean, false));
@@ -179,17 +179,17 @@ begin
 					where older.number < t.number and older.claim_session is not null)));
 end $$;
 
--- Whether any lease is near these gates at all: mostly there is none.
-create or replace function deploy_gate.is_crowded(gates text[]) returns boolean
+-- Whether any lease but that one is near these gates at all: mostly there is none.
+create or replace function deploy_gate.is_crowded(gates text[], but text) returns boolean
 language plpgsql stable as $$
 declare
 	n text;
 begin
 	foreach n in array gates loop
-		if exists (select from deploy_gate.lease_gate lg where deploy_gate.is_within(lg.gate, n)) then
+		if exists (select from deploy_gate.lease_gate lg where deploy_gate.is_within(lg.gate, n) and lg.lease <> but) then
 			return true;
 		elsif strpos(n, '.') > 0 and exists (
-				select from deploy_gate.lease_gate lg where lg.gate = any (deploy_gate.path(n))) then
+				select from deploy_gate.lease_gate lg where lg.gate = any (deploy_gate.path(n)) and lg.lease <> but) then
 			return true;
 		end if;
 	end loop;
@@ -249,8 +249,8 @@ begin
 	elsif owner = me then
 		perform deploy_gate.touch(gates);
 	end if;
-	-- Where nobody is near, nobody waits to hear that a gate has shut.
-	if crowded and (state = 'closed' or owner <> me) then
+	-- Where nobody is near, nobody waits to hear that a gate has shut, unless the same was asked for elsewhere before.
+	if (crowded or ticket.id is not null) and (state = 'closed' or owner <> me) then
 		perform deploy_gate.change(gates);
 	end if;
 	return w;

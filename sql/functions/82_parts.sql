@@ -69,7 +69,7 @@ $$;
 -- Whether the rows keep a deploy in plain SQL out: a window that conflicts, a gap for the jobs that waited.
 create or replace function deploy_gate.rows_shut_out(gate text) returns boolean
 language sql volatile as $$
-	select exists (select deploy_gate.in_the_way(array[$1], 'window'))
+	select exists (select from deploy_gate.in_the_way(array[$1], 'window'))
 		or exists (
 			select from deploy_gate.gate g
 			where g.gap_until > clock_timestamp()

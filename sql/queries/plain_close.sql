@@ -37,4 +37,4 @@ with made as (
 	insert into deploy_gate.event (at, kind, gate, lease, holder, reason, by)
 	select m.closed_at, 'closed', m.gate, m.id, m.holder, m.reason, m.holder from made m
 )
-select m.id, 'made' as outcome, m.told, m.closed_at as at, m.key, null as announced from made m
+select m.id, 'made' as outcome, m.told, m.closed_at as at, m.key, 'x' as mode, null as announced from made m

@@ -56,8 +56,8 @@ static void assert_same_lease(const struct ask *told, const struct ask *read)
 	assert_true(!one && !other);
 }
 
-/* The answers to closes and opens of one gate with nothing else near are made by the server from a row, all others by SQL: by the
- * blanks they are told apart. */
+/* The answers to closes, opens and passes of one gate with nothing in their way are made by the server from a row, all others by
+ * SQL: by the blanks they are told apart. */
 static void test_lease__is_told_the_same_whoever_tells_it(void **state)
 {
 	static const char token[] = TOKEN("same-2");
@@ -76,6 +76,10 @@ static void test_lease__is_told_the_same_whoever_tells_it(void **state)
 	told = post(stage, "/v1/gates/same/open", "token=%s&reason=%%22done%%22", token);
 	assert_answer(told, 200, NULL);
 	assert_contains(told->text, "\"state\":\"ended\"");
+	assert_same_lease(told, of(stage, "GET", told, "", NULL));
+	told = post(stage, "/v1/gates/same/pass", "holder=ann&reason=a%%22&job=j&url=http://x/y&ttl=10m");
+	assert_answer(told, 201, NULL);
+	assert_contains(told->text, "\"state\":\"inside\"");
 	assert_same_lease(told, of(stage, "GET", told, "", NULL));
 }
 

@@ -23,7 +23,8 @@ static const char many[] =
 	" truncate settled, bodies;\n"
 	" perform test.begin(me, 0, '{}', '{}');\n"
 	" for came in execute plain\n"
-	"  using array(select jsonb_array_elements(requests)), test.held(me, 'ExclusiveLock') loop\n"
+	"  using array(select jsonb_array_elements(requests)),\n"
+	"   test.held(me, case kind when 'pass' then 'ShareLock' else 'ExclusiveLock' end) loop\n"
 	"  for place in select q.place from jsonb_array_elements(requests) with ordinality q (request, place)\n"
 	"   where left(q.request ->> 'digest', 32) = came.id loop\n"
 	"   words[place] := came.outcome;\n"
@@ -239,7 +240,7 @@ static void test_opens__each_has_its_own_answer(void **state)
 		"'e')::text)");
 }
 
-/* One that stands in line is to be let in, and a job inside the window is to become an ordinary one. */
+/* One that stands in line asks for itself; a job inside the window is to become an ordinary one. */
 static void test_opens__with_somebody_near_go_alone(void **state)
 {
 	struct scene *scene = *state;
@@ -249,7 +250,8 @@ static void test_opens__with_somebody_near_go_alone(void **state)
 	replica_close(&scene->one, "c", "h", "{}");
 	assert_pass("made", &scene->one, "d", "h.below",
 		"{\"inside\": \"cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc\"}");
-	assert_many(&scene->one, "ok/alone ok/alone", "open", "test.asked('a', 'g'), test.asked('c', 'h')");
+	assert_many(&scene->one, "ok ok/alone", "open", "test.asked('a', 'g'), test.asked('c', 'h')");
+	assert_string_equal(who_has(scene, "g"), "b queued");
 }
 
 static void test_opens__leave_the_gap_for_jobs_that_waited(void **state)
@@ -277,6 +279,51 @@ static void test_opens__what_ends_before_it_began_lasted_no_time(void **state)
 		"select string_agg(concat_ws(' ', name, typical_ms), ', ' order by name) from deploy_gate.gate");
 }
 
+static void test_passes__each_has_its_own_answer_and_the_gate_one_lock(void **state)
+{
+	struct scene *scene = *state;
+
+	replica_close(&scene->one, "x", "g", "{}");
+	replica_end(&scene->one, "x", "g");
+	know(scene, "h");
+	assert_many(&scene->one, "made made made", "pass",
+		"test.asked('a', 'g', '{\"ttl_ms\": 5000}'), test.asked('b', 'h'), test.asked('c', 'g')");
+	assert_many(&scene->one, "made", "pass", "test.asked('d', 'g')");
+	replica_pass(&scene->one, "e", "g", "{\"ttl_ms\": 5000}");
+	assert_value(&scene->admin, "t",
+		"select count(distinct to_jsonb(l) - '{id,digest,holder,created_at,expires_at}'::text[] ||"
+		" jsonb_build_object('ttl', expires_at - created_at)) = 1 from deploy_gate.lease l where id::char in "
+		"('a', 'e')");
+	assert_value(&scene->admin, "g pass a, g pass c, g pass d, g pass e, h pass b",
+		"select string_agg(concat_ws(' ', gate, role, lease::char), ', ' order by gate, lease) from "
+		"deploy_gate.lease_gate");
+	assert_value(&scene->admin, "passed a g, passed c g, passed d g, passed e g",
+		"select string_agg(concat_ws(' ', kind, lease::char, gate), ', ' order by lease) from deploy_gate.event"
+		" where kind = 'passed' and gate = 'g'");
+	assert_locks(scene, &scene->one, "g shared, h shared");
+	for (const char *letter = "a\0c\0d\0e"; *letter; letter += 2)
+		assert_release("ok", &scene->one, letter);
+	assert_locks(scene, &scene->one, "h shared");
+}
+
+/* Where there is a window or a limit, or the token is not new, and where somebody outside has the gate. */
+static void test_passes__of_a_gate_that_is_not_plain_go_alone(void **state)
+{
+	struct scene *scene = *state;
+
+	replica_close(&scene->one, "x", "g", "{}");
+	know(scene, "h,i,j,k");
+	psql_run(&scene->admin, "update deploy_gate.gate set pass_limit = 1 where name = 'h'");
+	psql_run(&scene->eve, "select pg_advisory_lock(deploy_gate.key('i'))");
+	assert_many(&scene->one, "closed/alone made/alone pending/alone made made/alone", "pass",
+		"test.asked('a', 'g'), test.asked('b', 'h'), test.asked('c', 'i'), test.asked('d', 'j'), "
+		"test.asked('e', 'unknown')");
+	assert_many(&scene->one, "ok/alone full/alone", "pass",
+		"test.asked('d', 'j', '{\"claim\": 2}'), test.asked('f', 'h')");
+	assert_value(&scene->admin, "b d e",
+		"select string_agg(id::char, ' ' order by id) from deploy_gate.lease where kind = 'pass'");
+}
+
 /* One list in a transaction of its own, by a statement that was prepared before. */
 static void execute(struct replica *replica, const char *statement, const char *requests)
 {
@@ -289,16 +336,17 @@ static void execute(struct replica *replica, const char *statement, const char *
 /* A plan is made once a session, and PostgreSQL counted leases and gates while there was one of each. */
 static void test_plain__looks_at_nothing_that_came_since_plans_were_made(void **state)
 {
-	static const char *const statements[] = { "plain_close", "plain_open" };
-	static const char *const requests[] = { "test.asked('b', 'h')", "test.asked('a', 'g')" };
+	static const char *const statements[] = { "plain_close", "plain_open", "plain_pass" };
+	static const char *const requests[] = { "test.asked('b', 'h')", "test.asked('a', 'g')",
+		"test.asked('c', 'i')" };
 	struct scene *scene = *state;
 	struct psql *psql = &scene->one.psql;
 
 	replica_close(&scene->one, "a", "g", "{}");
-	know(scene, "h");
+	know(scene, "h,i");
 	psql_run(&scene->admin, "analyze deploy_gate.lease, deploy_gate.lease_gate, deploy_gate.gate");
 	replica_pin_plans(&scene->one);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		psql_run(psql, "prepare %s(jsonb[], bigint[]) as %s", statements[i], replica_query(statements[i]));
 		execute(&scene->one, statements[i], "test.asked('x', 'g')");
 		psql_run(psql, "commit");
@@ -309,7 +357,7 @@ static void test_plain__looks_at_nothing_that_came_since_plans_were_made(void **
 		"  select id, id, 'window', 'closed', array[gate], 1, now() from others),"
 		" lists as (insert into deploy_gate.lease_gate select id, gate, 'window', 1, '{}' from others)"
 		" insert into deploy_gate.gate (name) select gate from others");
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		execute(&scene->one, statements[i], requests[i]);
 		assert_true(psql_number(psql,
 				    "select sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))"
@@ -318,6 +366,7 @@ static void test_plain__looks_at_nothing_that_came_since_plans_were_made(void **
 	}
 	assert_string_equal(who_has(scene, "g"), "nobody");
 	assert_string_equal(who_has(scene, "h"), "b closed");
+	assert_string_equal(who_has(scene, "i"), "c inside");
 }
 
 int main(void)
@@ -335,6 +384,8 @@ int main(void)
 		PLAIN_TEST(test_opens__with_somebody_near_go_alone),
 		PLAIN_TEST(test_opens__leave_the_gap_for_jobs_that_waited),
 		PLAIN_TEST(test_opens__what_ends_before_it_began_lasted_no_time),
+		PLAIN_TEST(test_passes__each_has_its_own_answer_and_the_gate_one_lock),
+		PLAIN_TEST(test_passes__of_a_gate_that_is_not_plain_go_alone),
 		PLAIN_TEST(test_plain__looks_at_nothing_that_came_since_plans_were_made),
 	};
 

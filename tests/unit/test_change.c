@@ -82,7 +82,8 @@ static void test_changes__failure_carries_no_body(void **state)
 	assert_string_equal(n.body, "none");
 }
 
-/* One list never has the same gate or lease twice: each request in it is decided as if the others were not there. */
+/* One list never has the same lease twice, and the same gate only where they share it: each request in it is decided as if the others
+ * were not there. */
 static void test_change_run__ends_before_what_is_near(void **state)
 {
 	static const char *const plain[] = { "plain_close", "plain_close", "plain_open", "plain_open", "plain_open",
@@ -106,6 +107,10 @@ static void test_change_run__ends_before_what_is_near(void **state)
 	run = change_run_end(run);
 	assert_null(run);
 	n[5].change.gate = "i";
+	assert_ptr_equal(change_run_end(&n[4].change), &n[5].change);
+	n[4].change.shared = n[5].change.shared = true;
+	assert_null(change_run_end(&n[4].change));
+	n[5].change.lease = n[4].change.lease;
 	assert_ptr_equal(change_run_end(&n[4].change), &n[5].change);
 }
 
