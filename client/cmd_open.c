@@ -120,6 +120,7 @@ static int force(struct client *client, const char *gate, const struct reply *se
 
 	json_add_text(body, "reason", client->options.reason);
 	json_add_text(body, "lease", lease);
+	json_add_text(body, "holder", client->holder);
 	snprintf(path, sizeof(path), "/v1/gates/%s/force-open", gate);
 	if (client_send(client, &(struct request){ .method = "POST", .path = path }, body, &reply) == OUTCOME_OK)
 		code = say_opened(client, gate, &reply);

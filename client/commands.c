@@ -126,6 +126,7 @@ static const struct option_row open_rows[] = {
 	{ .name = "force", .type = OPTION_FLAG, MEMBER(force),
 	  .help = "end whatever window shuts the gate; wants --reason" },
 	REASON("why by force"),
+	HOLDER,
 };
 
 static const struct option_row renew_rows[] = {

@@ -51,9 +51,9 @@ static void test_commands__what_ended_is_said_to_have_ended(void **state)
 		{ { "open", "ends", "--force", "--reason", "a test", "--failed" }, 64, "takes no --failed" },
 		{ { "open", "ends", "--force", "--reason", "a test", "--token-file", "f" }, 64,
 			"takes no --token-file" },
+		{ { "open", "ends", "--force", "--reason", "a test", "--holder", "eve" }, 0, "ends is open" },
 		{ { "open", "ends", "--force", "--reason", "a test" }, 0, "ends is open" },
-		{ { "open", "ends", "--force", "--reason", "a test" }, 0, "ends is open" },
-		{ { "open", "ends" }, 76, "a test" },
+		{ { "open", "ends" }, 76, " by eve, " },
 	};
 
 	PLAY(steps);
