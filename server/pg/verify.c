@@ -11,7 +11,7 @@ const char verify_options[] =
 	"synchronous_commit=on "
 	"-c statement_timeout=0 -c lock_timeout=500ms -c idle_session_timeout=0 -c "
 	"idle_in_transaction_session_timeout=0 "
-	"-c client_connection_check_interval=1s -c TimeZone=UTC -c DateStyle=ISO -c search_path=pg_catalog,pg_temp "
+	"-c client_connection_check_interval=1s -c TimeZone=UTC -c DateStyle=ISO,MDY -c search_path=pg_catalog,pg_temp "
 	"-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout=10000 "
 	/* Every query finds few rows by an index, and is to go on doing so: a plan made while a table was empty must not last, nor
 	 * may one walk a whole index because that looks cheap while it is short. Planning for each execution would take longer
@@ -22,7 +22,8 @@ const char verify_options[] =
 
 /* The same, as pg_settings shows them, sorted by name. */
 static const char pinned[] =
-	"TimeZone=UTC client_connection_check_interval=1000 default_transaction_isolation=read committed "
+	"DateStyle=ISO, MDY TimeZone=UTC client_connection_check_interval=1000 default_transaction_isolation=read "
+	"committed "
 	"default_transaction_read_only=off idle_in_transaction_session_timeout=0 idle_session_timeout=0 "
 	"lock_timeout=500 "
 	"search_path=pg_catalog,pg_temp statement_timeout=0 synchronous_commit=on";
@@ -53,8 +54,8 @@ enum outcome verify_judge(
 			"setting");
 	if (strcmp(column(row, "settings"), pinned) != 0)
 		return fault_set(fault, OUTCOME_FORBIDDEN,
-			"a role, a database or a proxy overrides the settings of our session: wanted %.200s; found "
-			"%.200s",
+			"a role, a database, a proxy or PG… in the environment overrides the settings of our session: "
+			"wanted %.200s; found %.200s",
 			pinned, column(row, "settings"));
 	snprintf(cluster, VERIFY_CLUSTER_MAX, "%s/%s", column(row, "system_identifier"), column(row, "timeline"));
 	return OUTCOME_OK;

@@ -11,7 +11,8 @@
 #include <cmocka.h>
 
 static const char pinned[] =
-	"TimeZone=UTC client_connection_check_interval=1000 default_transaction_isolation=read committed "
+	"DateStyle=ISO, MDY TimeZone=UTC client_connection_check_interval=1000 default_transaction_isolation=read "
+	"committed "
 	"default_transaction_read_only=off idle_in_transaction_session_timeout=0 idle_session_timeout=0 "
 	"lock_timeout=500 search_path=pg_catalog,pg_temp statement_timeout=0 synchronous_commit=on";
 
