@@ -106,10 +106,11 @@ static void add_path_of(struct text *literal, const char *name)
 	text_say(literal, "\"");
 }
 
+/* In quotes: unquoted, null would be none. */
 static void add_name(struct text *literal, const char *name)
 {
 	literal_next(literal);
-	text_say(literal, name);
+	literal_add_quoted(literal, name);
 }
 
 void sights_ask(struct sights *s, const char *parameters[static 3])
@@ -119,7 +120,8 @@ void sights_ask(struct sights *s, const char *parameters[static 3])
 
 		add_name(&s->names, gate->name);
 		add_path_of(&s->paths, gate->name);
-		add_name(&s->details, gate->details ? "t" : "f");
+		literal_next(&s->details);
+		text_say(&s->details, gate->details ? "t" : "f");
 	}
 	parameters[0] = literal_end(&s->names);
 	parameters[1] = literal_end(&s->paths);

@@ -154,12 +154,13 @@ static void tell_text(struct text *out, const char *text)
 	text_say(out, "\"");
 }
 
-/* "{a,b}", whose names need no quotes. */
+/* "{a,b}", whose names need no quotes; but one that is called null has some. */
 static void tell_names(struct text *out, const char *text)
 {
 	text_say(out, "[\"");
 	for (text++; *text && *text != '}'; text++)
-		text_add(out, *text == ',' ? "\",\"" : text, *text == ',' ? 3 : 1);
+		if (*text != '"')
+			text_add(out, *text == ',' ? "\",\"" : text, *text == ',' ? 3 : 1);
 	text_say(out, "\"]");
 }
 

@@ -57,8 +57,8 @@ language sql immutable parallel safe as $$
 	select gate >= top and gate < top || '/' and (gate = top or gate > top || '.')
 $$;
 
--- The names of gates in a JSON list, which need no escapes.
+-- The names of gates in a JSON list, which need no escapes, but the quotes that they have: a gate may be called null.
 create or replace function deploy_gate.names_in(list jsonb) returns text[]
 language sql stable parallel safe as $$
-	select translate(list::text, '[] "', '{}')::text[]
+	select translate(list::text, '[] ', '{}')::text[]
 $$;

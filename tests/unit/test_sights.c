@@ -50,13 +50,13 @@ static void test_sights__each_gate_is_asked_once_and_behind_its_ancestors(void *
 	sights_want(&sights, "a.b.c", true);
 	sights_want(&sights, "a", false);
 	sights_ask(&sights, asked);
-	assert_string_equal(asked[0], "{a,a.b,a.b.c,d,a.b.e}");
+	assert_string_equal(asked[0], "{\"a\",\"a.b\",\"a.b.c\",\"d\",\"a.b.e\"}");
 	assert_string_equal(asked[1], "{\"a\",\"a,a.b\",\"a,a.b,a.b.c\",\"d\",\"a,a.b,a.b.e\"}");
 	assert_string_equal(asked[2], "{f,f,t,t,f}");
 	sights_forget(&sights);
 	sights_want(&sights, "e", false);
 	sights_ask(&sights, asked);
-	assert_string_equal(asked[0], "{e}");
+	assert_string_equal(asked[0], "{\"e\"}");
 	sights_release(&sights);
 }
 
@@ -81,7 +81,7 @@ static void test_sights__a_lock_that_is_not_to_be_had_blocks_what_is_below(void 
 	assert_int_equal(sights_find(&sights, "a.b.c")->state, SIGHT_BLOCKED);
 	assert_int_equal(sights_find(&sights, "a.d")->state, SIGHT_OPEN);
 	assert_false(sights_find(&sights, "a.d")->known);
-	assert_string_equal(sights_ask_blocked(&sights), "{a.b,a.b.c}");
+	assert_string_equal(sights_ask_blocked(&sights), "{\"a.b\",\"a.b.c\"}");
 	sights_release(&sights);
 }
 

@@ -21,6 +21,8 @@ static const struct {
 		"null," },
 	{ "(queued,aa,window,\"{g,h.below,i}\",," BEHIND_HOLDER NO_TIMES BEHIND_TIMES,
 		"\"gates\":[\"g\",\"h.below\",\"i\"],\"fence\":null," },
+	{ "(queued,aa,window,\"{\"\"null\"\",b}\",," BEHIND_HOLDER NO_TIMES BEHIND_TIMES,
+		"\"gates\":[\"null\",\"b\"]," },
 	/* Texts as PostgreSQL quotes them in a row. */
 	{ BEFORE_HOLDER "\"\"" BEHIND_HOLDER NO_TIMES BEHIND_TIMES, "\"holder\":\"\"," },
 	{ BEFORE_HOLDER "\"a, (b) c\"" BEHIND_HOLDER NO_TIMES BEHIND_TIMES, "\"holder\":\"a, (b) c\"," },
