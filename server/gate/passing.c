@@ -133,6 +133,7 @@ static void ask(struct passing *p, const char *keep_out, const char *plain)
 		die("out of memory");
 	p->change.request = p->request;
 	p->change.plain = plain;
+	p->change.gate = gates_name(l->gates, 0);
 	task_wake_in(&l->task, left(l->until_ms, now) + OVERDUE_MS, give_up);
 	l->under_way = true;
 	l->again = false;

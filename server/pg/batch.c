@@ -11,7 +11,13 @@
 #include "pg/account.h"
 #include "pg/batch_parts.h"
 
-enum { DEADLINE_MS = 10000, LATE_MS = 3000, AGAIN_MS = 20 };
+enum {
+	DEADLINE_MS = 10000,
+	LATE_MS = 3000,
+	AGAIN_MS = 20,
+	AUDIT_MS =
+		60000 /* the account is read again so often without a doubt, too: a lock it does not know of shuts a gate */
+};
 
 static void pause_over(uv_timer_t *timer)
 {
@@ -49,6 +55,7 @@ static void audited(void *context, bool failed)
 
 	b->in_flight = false;
 	b->doubt = failed;
+	b->audit_at_ms = uv_now(b->pause.loop) + AUDIT_MS;
 	if (!failed)
 		batch_send(b);
 	else if (b->trouble == BEGIN_FAILED)
@@ -87,6 +94,7 @@ void batch_start(struct batch *b, int64_t number, int64_t locks_max)
 	b->locks_max = (size_t)locks_max;
 	b->serves = b->everything = true;
 	b->doubt = false;
+	b->audit_at_ms = uv_now(b->pause.loop) + AUDIT_MS;
 	account_clear(b->terms.account);
 }
 
@@ -153,8 +161,6 @@ static void rolled_back(struct batch *b)
 	struct change *only = b->aboard.first;
 
 	aftermath_clear(b->behind);
-	/* Where begin failed, nothing behind it was tried. */
-	b->doubt |= b->trouble == CHANGE_FAILED;
 	b->everything = true;
 	if (b->trouble == CHANGE_FAILED && only && !only->next && only->alone) {
 		free(only->body);
@@ -234,7 +240,7 @@ static bool board(struct batch *b)
 		b->plain &= change->plain != NULL;
 		postpones |= change->after_drop;
 	}
-	b->plain &= !b->everything;
+	b->plain = b->plain && !b->everything && !changes_cross(&b->aboard);
 	return postpones || !b->plain;
 }
 
@@ -301,7 +307,7 @@ void batch_send(struct batch *b)
 		return;
 	snprintf(number, sizeof(number), "%" PRId64, b->number);
 	b->in_flight = true;
-	if (b->doubt)
+	if (b->doubt || uv_now(b->pause.loop) >= b->audit_at_ms)
 		audit_send(&b->audit, number);
 	else
 		send_batch(b, number);

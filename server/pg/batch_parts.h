@@ -28,6 +28,7 @@ struct batch {
 	bool late, borne;		/* past its deadline; with a known reason */
 	struct flight flight;
 	struct audit audit;
+	uint64_t audit_at_ms;		/* when the account is read again at the latest */
 	struct change *cursor;		/* aboard, whose result comes next */
 	enum { FINE, BEGIN_FAILED, CHANGE_FAILED } trouble;
 	struct aftermath after[2];

@@ -59,6 +59,8 @@ static void note_trouble(struct batch *b, unsigned index, const PGresult *result
 	b->trouble = CHANGE_FAILED;
 	if (passes(sqlstate) || (index == 0 && result_failure(result) != OUTCOME_INTERNAL))
 		b->trouble = BEGIN_FAILED;
+	/* What is behind begin may have taken locks, and those are not rolled back. */
+	b->doubt |= index > 0;
 	log_write(b->terms.log, b->trouble == BEGIN_FAILED ? LOG_INFO : LOG_ERROR, "batch_failed", "statement",
 		statement, "sqlstate", sqlstate, "why", result_message(result), NULL);
 	if (strcmp(sqlstate, "DG001") == 0)

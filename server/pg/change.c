@@ -6,8 +6,6 @@
 #include "base/text.h"
 #include "pg/literal.h"
 
-enum { RUN_MAX = 32 };
-
 void changes_init(struct changes *list)
 {
 	list->first = NULL;
@@ -75,12 +73,11 @@ void changes_fail(struct changes *list, enum outcome outcome)
 	changes_answer(list);
 }
 
-/* Whether one of those before it in the list, from the first on, is in its way. */
-static bool is_near(const struct change *first, const struct change *change)
+/* Whether one of those from the first on, up to the end, is of the change's lease, or, where gates count, of its gate. */
+static bool is_near(const struct change *first, const struct change *end, const struct change *change, bool gates_count)
 {
-	for (; first != change; first = first->next)
-		if (strcmp(first->lease, change->lease) == 0 ||
-			(!change->shared && strcmp(first->gate, change->gate) == 0))
+	for (; first != end; first = first->next)
+		if (strcmp(first->lease, change->lease) == 0 || (gates_count && strcmp(first->gate, change->gate) == 0))
 			return true;
 	return false;
 }
@@ -89,10 +86,20 @@ struct change *change_run_end(const struct change *change)
 {
 	struct change *end = change->next;
 
-	for (unsigned count = 1; end && end->plain == change->plain && count < RUN_MAX && !is_near(change, end);
-		count++)
+	while (end && end->plain == change->plain && !is_near(change, end, end, !change->shared))
 		end = end->next;
 	return end;
+}
+
+bool changes_cross(const struct changes *list)
+{
+	for (const struct change *run = list->first, *end; run; run = end) {
+		end = change_run_end(run);
+		for (const struct change *change = end; change; change = change->next)
+			if (is_near(run, end, change, true))
+				return true;
+	}
+	return false;
 }
 
 char *change_run_list(const struct change *change, const struct change *end)

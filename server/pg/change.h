@@ -17,8 +17,7 @@ enum turn {
 struct change {
 	const char *statement;		/* "change_close" */
 	/* The statement that decides those of a list of such requests that have nothing else near them, and is silent about the
-	 * others, "plain_close"; NULL where this cannot be such a one. Its one gate, over which it wants to be the only lease unless
-	 * it is shared. */
+	 * others, "plain_close"; NULL where this cannot be such a one. Its one gate, which a list names once unless it is shared. */
 	const char *plain, *gate;
 	bool shared;
 	const char *request;		/* its one JSON object; the owner's, unchanged until done() */
@@ -60,6 +59,11 @@ void changes_fail(struct changes *, enum outcome);
 /* A change and those behind it that one plain statement takes as a list, no two of the same lease, or, unless they share it, of the
  * same gate: the first that is not among them, or NULL; and their requests as a literal of type jsonb[], the caller's (free). */
 struct change *change_run_end(const struct change *);
+
+/* Whether a lease or a gate stands in two of the lists that all these make, which are all plain: then the second would have to be
+ * told what the first came to. */
+bool changes_cross(const struct changes *);
+
 char *change_run_list(const struct change *, const struct change *end);
 
 #endif

@@ -114,6 +114,41 @@ static void test_change_run__ends_before_what_is_near(void **state)
 	assert_ptr_equal(change_run_end(&n[4].change), &n[5].change);
 }
 
+/* What the first list comes to the second would have to be told: an open of what a close in the same batch has made, passes of one
+ * gate with something in between. */
+static void test_changes_cross__where_two_lists_are_of_one_gate_or_lease(void **state)
+{
+	static const struct {
+		const char *plain, *gate, *lease;
+		bool shared;
+	} cases[][4] = {
+		{ { "plain_close", "g", "a", false }, { "plain_open", "h", "b", false },
+			{ "plain_open", "g", "a", false } },
+		{ { "plain_close", "g", "a", false }, { "plain_close", "g", "b", false } },
+		{ { "plain_pass", "g", "a", true }, { "plain_close", "h", "b", false },
+			{ "plain_pass", "g", "c", true } },
+		{ { "plain_pass", "g", "a", true }, { "plain_close", "h", "a", false } },
+		{ { "plain_pass", "g", "a", true }, { "plain_pass", "g", "b", true },
+			{ "plain_close", "h", "c", false }, { "plain_open", "i", "d", false } },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++) {
+		struct noted n[4] = { 0 };
+		struct changes list;
+
+		changes_init(&list);
+		for (size_t k = 0; k < 4 && cases[i][k].plain; k++) {
+			n[k].change = (struct change){ .plain = cases[i][k].plain,
+				.gate = cases[i][k].gate,
+				.lease = cases[i][k].lease,
+				.shared = cases[i][k].shared };
+			changes_add(&list, &n[k].change);
+		}
+		assert_int_equal(changes_cross(&list), i < 4);
+	}
+}
+
 static void test_change_run__is_a_literal_whatever_the_requests_say(void **state)
 {
 	struct change second = { .request = "{\"reason\":\"a \\\"b\\\"\"}" },
@@ -133,6 +168,7 @@ int main(void)
 		cmocka_unit_test(test_changes__failure_carries_no_body),
 		cmocka_unit_test(test_change_run__ends_before_what_is_near),
 		cmocka_unit_test(test_change_run__is_a_literal_whatever_the_requests_say),
+		cmocka_unit_test(test_changes_cross__where_two_lists_are_of_one_gate_or_lease),
 	};
 
 	return cmocka_run_group_tests_name("changes", tests, NULL, NULL);
