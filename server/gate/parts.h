@@ -123,10 +123,10 @@ char *request_mark(char *request, const char *name);
 /* The gates of a request that has come past the door; the result is the caller's (free). */
 struct gates *gates_of_list(const struct cJSON *);
 
-/* closing: the tasks behind CHANGE_CLOSE; request is taken. */
+/* closing: the tasks behind CHANGE_CLOSE; terms are taken. */
 void closing_start(struct keeper *, struct call *, cJSON *terms);
 
-/* attached: the tasks behind CHANGE_ATTACH; request is taken. rounds: what renews them, in the keeper's life and anew whenever the
+/* attached: the tasks behind CHANGE_ATTACH; terms are taken. rounds: what renews them, in the keeper's life and anew whenever the
  * locks session has come back. */
 void attached_start(struct keeper *, struct call *, cJSON *terms);
 void rounds_start(struct keeper *);
@@ -151,10 +151,10 @@ void looking_forget(struct keeper *);
 /* jobs: those that wait here, as JSON by gate. The result is the caller's (free). */
 char *jobs_report(const struct keeper *);
 
-/* passing: the tasks behind CHANGE_PASS; request is taken. */
+/* passing: the tasks behind CHANGE_PASS; terms are taken. */
 void passing_start(struct keeper *, struct call *, cJSON *terms);
 
-/* reaping: the tasks behind CHANGE_REAP; request is taken. */
+/* reaping: the tasks behind CHANGE_REAP; terms are taken. */
 void reaping_start(struct keeper *, struct call *, cJSON *terms);
 
 /* membership: the three sessions. */

@@ -30,11 +30,6 @@ static struct held_lock *find(const struct account *a, int64_t key, char mode)
 	return NULL;
 }
 
-bool account_has(const struct account *a, int64_t key, char mode)
-{
-	return find(a, key, mode) != NULL;
-}
-
 void account_add(struct account *a, int64_t key, char mode)
 {
 	if (find(a, key, mode))

@@ -3,7 +3,6 @@
 #ifndef PG_ACCOUNT_H
 #define PG_ACCOUNT_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,8 +21,6 @@ void account_clear(struct account *);
 /* Adding what is there, or removing what is not, changes nothing. */
 void account_add(struct account *, int64_t key, char mode);
 void account_remove(struct account *, int64_t key, char mode);
-
-bool account_has(const struct account *, int64_t key, char mode);
 
 /* The keys of that mode as an array literal of PostgreSQL, {1,2}. The result is the caller's (free). */
 char *account_literal(const struct account *, char mode);

@@ -11,13 +11,8 @@
 #include "pg/account.h"
 #include "pg/batch_parts.h"
 
-enum {
-	DEADLINE_MS = 10000,
-	LATE_MS = 3000,
-	AGAIN_MS = 20,
-	AUDIT_MS =
-		60000 /* the account is read again so often without a doubt, too: a lock it does not know of shuts a gate */
-};
+/* The account is read again once a minute without a doubt, too: a lock that it does not know of shuts a gate. */
+enum { DEADLINE_MS = 10000, LATE_MS = 3000, AGAIN_MS = 20, AUDIT_MS = 60000 };
 
 static void pause_over(uv_timer_t *timer)
 {

@@ -78,20 +78,18 @@ static void note_change(struct change *change, const PGresult *result, int row)
 	change->body = cell_copy(result, row, 1);
 }
 
-/* The columns of the plain statements; key and mode are those of the gate's lock, which is held now unless the gate is to be
- * announced. */
+/* The columns of the plain statements; key and mode are those of the gate's lock, which is held now, or, where the gate is to be
+ * announced, dropped afterwards. Without a mode it is another replica's, which hears of it. */
 enum { PLAIN_LEASE, PLAIN_OUTCOME, TOLD, TOLD_AT, GATE_KEY, GATE_MODE, ANNOUNCED };
 
-static void note_lock(struct batch *b, int64_t key, char mode, const char *announced)
+static void note_lock(struct batch *b, int64_t key, const char *mode, const char *announced)
 {
-	if (!announced) {
-		account_add(b->terms.account, key, mode);
-		return;
-	}
-	aftermath_announce(b->behind, announced);
-	/* The window may be guarded by another replica, which hears of it. */
-	if (account_has(b->terms.account, key, mode))
-		aftermath_drop(b->behind, key, mode);
+	if (announced)
+		aftermath_announce(b->behind, announced);
+	if (announced && mode)
+		aftermath_drop(b->behind, key, *mode);
+	else if (mode)
+		account_add(b->terms.account, key, *mode);
 }
 
 static void note_told(struct change *change, const PGresult *rows, int row)
@@ -106,7 +104,7 @@ static void note_run(struct batch *b, const PGresult *rows)
 	struct change *end = b->cursor ? change_run_end(b->cursor) : NULL;
 
 	for (int i = 0; i < PQntuples(rows); i++) {
-		note_lock(b, cell_number(rows, i, GATE_KEY, 0), *cell_text(rows, i, GATE_MODE),
+		note_lock(b, cell_number(rows, i, GATE_KEY, 0), cell_text(rows, i, GATE_MODE),
 			cell_text(rows, i, ANNOUNCED));
 		for (struct change *c = b->cursor; c != end; c = c->next)
 			if (strcmp(c->lease, cell_text(rows, i, PLAIN_LEASE)) == 0)

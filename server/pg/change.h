@@ -59,11 +59,10 @@ void changes_fail(struct changes *, enum outcome);
 /* A change and those behind it that one plain statement takes as a list, no two of the same lease, or, unless they share it, of the
  * same gate: the first that is not among them, or NULL; and their requests as a literal of type jsonb[], the caller's (free). */
 struct change *change_run_end(const struct change *);
+char *change_run_list(const struct change *, const struct change *end);
 
 /* Whether a lease or a gate stands in two of the lists that all these make, which are all plain: then the second would have to be
  * told what the first came to. */
 bool changes_cross(const struct changes *);
-
-char *change_run_list(const struct change *, const struct change *end);
 
 #endif

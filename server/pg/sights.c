@@ -7,8 +7,8 @@
 
 #include "base/die.h"
 #include "base/names.h"
-#include "pg/literal.h"
 #include "pg/cells.h"
+#include "pg/literal.h"
 #include "pg/snapshot.h"
 
 /* If you move the name, also mind gate_of. */

@@ -42,8 +42,8 @@ language sql stable as $$
 $$;
 
 -- The same facts as a row, as PostgreSQL prints one, of which the server makes the same JSON: what is asked for most is told so,
--- because to tell it here would take a fifth of the time. If you change this or lease_json, also change what stands there
--- (telling.c).
+-- because to tell it here would take a fifth of the time. If you change this or lease_json, also change what stands there, in
+-- telling.
 create or replace function deploy_gate.lease_row(l deploy_gate.lease) returns text
 language sql stable as $$
 	select row(

@@ -1,9 +1,8 @@
 -- Locks the one service row, so that of all replicas only one batch is decided at a time; reads the clock behind that, once for the
 -- whole batch; and stamps the service and this session where due, by which it is seen that the session is still whom it claims to
 -- be. held_up_ms: for how long begin has failed before, because somebody else had the row. held_x, held_s: the account of the
--- locks this session holds, because PostgreSQL counts a lock taken twice. The service's stamp
--- comes first: where the clock was stepped, all others move with it. No function, for this begins each batch, and to enter one
--- costs half as much again.
+-- locks this session holds, because PostgreSQL counts a lock taken twice. The service's stamp comes first: where the clock was
+-- stepped, all others move with it. No function, for this begins each batch, and to enter one costs half as much again.
 select
 	case when (b.stamped_at between b.at - interval '500 ms' and b.at) is not true
 		then deploy_gate.stamp_service(b.at, b.at - b.stamped_at) end,
